@@ -1,0 +1,97 @@
+# Each target makes what it needs: `make demo` or `make test` is enough on a fresh machine with
+# python3 (3.11 or newer), make and git.
+
+PYTHON ?= python3
+EXTRAS ?= dev,docs,phantom
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEMO   := runs/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format-check lint types contracts doctest docs format install \
+        system constraints schema clean
+
+help:
+	@echo "make demo     install, then train on the sample data, translate held-out people, report"
+	@echo "make test     install, then the fast tests"
+	@echo "make check    what CI runs: format, lint, types, contracts, tests, doctests, docs"
+	@echo "make format   put the code in shape"
+	@echo "make docs     build the documentation into site/"
+	@echo "make system   (root) the Debian packages that a virtual environment needs"
+	@echo "make clean    remove what was built; runs/ is kept"
+
+# --- installation ---------------------------------------------------------------------------
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt .ci/install.py
+	$(PYTHON) .ci/install.py $(VENV) $(EXTRAS)
+	@touch $@
+
+system:
+	apt-get update
+	apt-get install --yes --no-install-recommends python3-venv
+
+# --- to see it work -------------------------------------------------------------------------
+
+# An earlier demo is moved aside under the time it was made, never overwritten.
+demo: $(STAMP)
+	@if [ -e $(DEMO) ]; then \
+	  kept=$(DEMO)-$$(date -r $(DEMO) +%Y%m%d-%H%M%S) && mv $(DEMO) $$kept && \
+	  echo "==> the earlier demo is kept in $$kept"; \
+	fi
+	$(BIN)/medtranslate run pipelines/demo.yaml --data sample_data --out $(DEMO)
+
+# --- checks ---------------------------------------------------------------------------------
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+check: format-check lint types contracts test doctest docs
+	@echo "==> all checks passed"
+
+format-check: $(STAMP)
+	$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports
+
+doctest: $(STAMP)
+	$(BIN)/python -m pytest --doctest-modules medtranslate
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+	@echo "==> the documentation is in site/index.html"
+
+# --- upkeep ---------------------------------------------------------------------------------
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The committed JSON Schema of the pipeline file; a test keeps it up to date.
+schema: $(STAMP)
+	$(BIN)/medtranslate schema > medtranslate/pipeline.schema.json
+
+# Pins from a clean environment with every extra, at the newest versions that pyproject.toml allows.
+constraints:
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --upgrade pip setuptools
+	build/constraints/bin/pip install torch==2.13.0 monai==1.6.1 \
+	  '.[dicom,web,openvino,phantom,docs,dev]'
+	{ sed '/^[^#]/d' constraints.txt; \
+	  build/constraints/bin/pip freeze --all | grep -v '^medtranslate' | sed 's/+cpu$$//' | sort -f; \
+	} > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,16 @@
+"""What training leaves behind on disk: the portable model and the checkpoints for resuming.
+
+Tensors are safetensors and everything else is JSON: nothing that is read here can run code.
+"""
+
+from medtranslate.checkpoint.model import LoadedModel, find_model, load_model, save_model
+from medtranslate.checkpoint.training import load_newest_checkpoint, save_checkpoint
+
+__all__ = [
+    "LoadedModel",
+    "find_model",
+    "load_model",
+    "load_newest_checkpoint",
+    "save_checkpoint",
+    "save_model",
+]

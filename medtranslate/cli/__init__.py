@@ -1,0 +1,8 @@
+"""The command line: each command parses its arguments, calls one workflow and prints the result.
+
+Nothing here imports a deep-learning library before a command needs one.
+"""
+
+from medtranslate.cli.app import app, main
+
+__all__ = ["app", "main"]

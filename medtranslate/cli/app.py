@@ -1,0 +1,323 @@
+"""The commands, their arguments and their help."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from medtranslate.cli.output import ExitCode, Job, Outcome, perform, report_usage_error
+from medtranslate.workflows.progress import Progress
+
+app = typer.Typer(
+    name="medtranslate",
+    help="Turn one 3-D medical scan into another, and prove how far the result can be trusted.\n\n"
+    "Research use only; not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+PipelineFile = Annotated[
+    Path, typer.Argument(metavar="PIPELINE.yaml", help="File that describes the whole job.")
+]
+Data = Annotated[
+    list[Path],
+    typer.Option("--data", metavar="DATASET", help="BIDS folder or CSV table; may be repeated."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="key=value", help="Change one value of the pipeline file."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")]
+Run = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or its model/ folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+
+BUILD, USE, LOOK = "Build a model", "Use a model", "Look at data"
+
+
+def main() -> NoReturn:
+    """Entry point of the ``medtranslate`` command."""
+    arguments = sys.argv[1:]
+    if "--json" not in arguments:
+        sys.exit(app(args=arguments, prog_name="medtranslate"))
+    try:
+        code = app(args=arguments, prog_name="medtranslate", standalone_mode=False)
+    except typer.TyperException as error:
+        report_usage_error(str(error))
+        code = ExitCode.USER_INPUT
+    sys.exit(code)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from medtranslate import __version__
+
+        typer.echo(f"medtranslate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _shared(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    context.obj = as_json
+
+
+@app.command(rich_help_panel=BUILD)
+def run(
+    context: typer.Context,
+    pipeline: PipelineFile,
+    data: Data,
+    out: Run,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    as_json: Json = False,
+) -> None:
+    """Train, translate the held-out people, score them and write the report."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_run
+        from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.run import run_pipeline
+
+        settings = read_pipeline(pipeline, overrides or ())
+        result = run_pipeline(settings, data, out, resume=resume, progress=progress)
+        return show_run(result)
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def inspect(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="DATASET|FILE", help="What to look at.")],
+    as_json: Json = False,
+) -> None:
+    """Say what is here, what is wrong with it, and who can be paired with whom."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_inspection
+        from medtranslate.workflows.inspect import inspect_path
+
+        return show_inspection(inspect_path(path))
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def preprocess(
+    context: typer.Context,
+    pipeline: PipelineFile,
+    data: Data,
+    out: Out,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare every case as the pipeline says, and write the volumes with their fingerprints."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_preprocessing
+        from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.preprocess import preprocess_dataset
+
+        settings = read_pipeline(pipeline, overrides or ())
+        return show_preprocessing(preprocess_dataset(settings, data, out, progress=progress), out)
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def verify(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Run folder, or what preprocess wrote.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Recompute the fingerprints and say which of them still hold."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_verification
+        from medtranslate.workflows.verify import verify_folder
+
+        return show_verification(verify_folder(folder, progress=progress))
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=BUILD)
+def train(
+    context: typer.Context,
+    pipeline: PipelineFile,
+    data: Data,
+    out: Run,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model and write the run folder."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_training
+        from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.train import train as train_model
+
+        settings = read_pipeline(pipeline, overrides or ())
+        return show_training(train_model(settings, data, out, resume=resume, progress=progress))
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=USE)
+def translate(
+    context: typer.Context,
+    model: Model,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Scans, or datasets whose scans to translate."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE|DIR", help="File for one source, else folder.")
+    ],
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", metavar="FILE", help="Mask of the source, if the model needs one."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the synthetic scan of each source, on the source's own grid."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_translation
+        from medtranslate.workflows.translate import translate as translate_sources
+
+        return show_translation(
+            translate_sources(model, sources, out, mask=mask, progress=progress)
+        )
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=USE)
+def validate(
+    context: typer.Context, model: Model, data: Data, out: Out, as_json: Json = False
+) -> None:
+    """Score a model and its baselines on people it never saw."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_validation
+        from medtranslate.workflows.validate import validate as validate_model
+
+        return show_validation(validate_model(model, data, out, progress=progress))
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=USE)
+def evaluate(
+    context: typer.Context,
+    reference: Annotated[
+        Path, typer.Option("--reference", metavar="FILE|DIR", help="Real scan, or a folder.")
+    ],
+    prediction: Annotated[
+        Path, typer.Option("--prediction", metavar="FILE|DIR", help="Synthetic scan, or a folder.")
+    ],
+    out: Out,
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", metavar="FILE|DIR", help="Where to score; else the foreground."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", metavar="FILE|DIR", help="Source scans, shown in the report."),
+    ] = None,
+    scale: Annotated[
+        Literal["shared", "sidecar", "each", "none"],
+        typer.Option("--scale", help="What divides MR intensities; CT is never scaled."),
+    ] = "shared",
+    data_range: Annotated[
+        float | None, typer.Option("--data-range", metavar="R", help="Range for --scale none.")
+    ] = None,
+    axis: Annotated[
+        Literal["axial", "coronal", "sagittal"],
+        typer.Option("--axis", help="Direction of the slices."),
+    ] = "axial",
+    as_json: Json = False,
+) -> None:
+    """Score synthetic scans against real ones, slice by slice."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_evaluation
+        from medtranslate.metrics.protocol import Protocol
+        from medtranslate.settings import validate_settings
+        from medtranslate.workflows.evaluate import evaluate_paths
+
+        values = {"scale": scale, "data_range": data_range, "axis": axis}
+        protocol = validate_settings(Protocol, values, where="command line")
+        summary = evaluate_paths(
+            reference, prediction, mask=mask, source=source, protocol=protocol, out=out
+        )
+        return show_evaluation(summary, out)
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def phantom(
+    context: typer.Context,
+    out: Out,
+    subjects: Annotated[int, typer.Option("--subjects", metavar="N", min=1, help="How many.")],
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same bytes.")
+    ],
+    spacing_mm: Annotated[
+        float, typer.Option("--spacing-mm", metavar="MM", help="Voxel size.")
+    ] = 2.0,
+    visits: Annotated[int, typer.Option("--visits", min=1, max=2, help="Visits a person.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Make a cohort of simulated people, of whom everything is known."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_phantom
+        from medtranslate.workflows.phantom import make_phantom
+
+        make_phantom(
+            out,
+            subjects=subjects,
+            seed=seed,
+            spacing_mm=spacing_mm,
+            visits=visits,
+            progress=progress,
+        )
+        return show_phantom(out, subjects=subjects)
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def schema(context: typer.Context, as_json: Json = False) -> None:
+    """Print the JSON Schema of the pipeline file."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.pipeline import pipeline_schema
+
+        return Outcome(pipeline_schema())
+
+    _finish(context, job, as_json=True)
+
+
+def _finish(context: typer.Context, job: Job, *, as_json: bool) -> NoReturn:
+    raise typer.Exit(perform(job, as_json=as_json or bool(context.obj)))

@@ -1,0 +1,92 @@
+"""Random changes that make few people stand for many: shared shape, input-only contrast."""
+
+from __future__ import annotations
+
+from monai.transforms import (
+    Compose,
+    RandAdjustContrastd,
+    RandAffined,
+    RandBiasFieldd,
+    RandFlipd,
+    RandGaussianNoised,
+    RandGridDistortiond,
+    RandScaleIntensityd,
+    RandSimulateLowResolutiond,
+)
+from pydantic import Field
+
+from medtranslate.settings import Settings
+
+
+class AugmentationSettings(Settings):
+    """How strongly training patches are changed; probability 0 turns a change off."""
+
+    flip_probability: float = Field(
+        0.5, ge=0, le=1, description="Mirror left and right (first axis), source and target alike."
+    )
+    affine_probability: float = Field(
+        0.7, ge=0, le=1, description="Rotate, scale and shear source and target alike."
+    )
+    rotation_degrees: float = Field(12.0, ge=0, le=180, description="Largest rotation, each axis.")
+    scaling: float = Field(0.15, ge=0, lt=1, description="Largest relative change of size.")
+    deformation_probability: float = Field(
+        0.3, ge=0, le=1, description="Bend source and target alike on a coarse grid."
+    )
+    deformation: float = Field(0.15, ge=0, lt=0.5, description="Largest shift in grid cells.")
+    contrast_probability: float = Field(
+        0.7, ge=0, le=1, description="Change gamma and scale of the source only."
+    )
+    gamma: float = Field(1.3, ge=1, description="Largest gamma; the smallest is its inverse.")
+    bias_probability: float = Field(0.3, ge=0, le=1, description="Shade the source only.")
+    bias: float = Field(0.2, ge=0, description="Largest coefficient of the shading.")
+    noise_probability: float = Field(0.3, ge=0, le=1, description="Add noise to the source only.")
+    noise: float = Field(0.03, ge=0, description="Largest standard deviation of the noise.")
+    blur_probability: float = Field(
+        0.1, ge=0, le=1, description="Lower the resolution of the source only."
+    )
+
+
+def build_augmentation(settings: AugmentationSettings) -> Compose:
+    """Random transforms for dictionaries with ``source``, ``target`` and ``mask``.
+
+    Spatial changes are shared by the three (the mask by nearest neighbour); intensity changes touch
+    ``source`` only, because the target is the truth. Seed the result with ``set_random_state``.
+    """
+    shared = ("source", "target", "mask")
+    modes = ("bilinear", "bilinear", "nearest")
+    radians = (settings.rotation_degrees * 3.141592653589793 / 180,) * 3
+    return Compose(
+        [
+            RandFlipd(shared, prob=settings.flip_probability, spatial_axis=0),
+            RandAffined(
+                shared,
+                prob=settings.affine_probability,
+                rotate_range=radians,
+                scale_range=(settings.scaling,) * 3,
+                shear_range=(settings.scaling / 3,) * 3,
+                mode=modes,
+                padding_mode="zeros",
+            ),
+            RandGridDistortiond(
+                shared,
+                num_cells=3,
+                prob=settings.deformation_probability,
+                distort_limit=(-settings.deformation, settings.deformation),
+                mode=modes,
+                padding_mode="zeros",
+            ),
+            RandAdjustContrastd(
+                "source",
+                prob=settings.contrast_probability,
+                gamma=(1 / settings.gamma, settings.gamma),
+            ),
+            RandScaleIntensityd("source", factors=0.1, prob=settings.contrast_probability),
+            RandBiasFieldd(
+                "source", degree=2, prob=settings.bias_probability, coeff_range=(0.0, settings.bias)
+            ),
+            RandGaussianNoised("source", prob=settings.noise_probability, std=settings.noise),
+            RandSimulateLowResolutiond(
+                "source", prob=settings.blur_probability, zoom_range=(0.4, 1.0)
+            ),
+        ]
+    )

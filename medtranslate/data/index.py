@@ -1,0 +1,300 @@
+"""Finding out what a dataset holds: a BIDS folder, raw or derivative, or a CSV table."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from medtranslate.data.scans import (
+    DatasetIndex,
+    Scan,
+    TransformFile,
+    canonical_suffix,
+    contrast_of,
+    kind_of,
+    sort_scans,
+)
+from medtranslate.data.table import index_table, read_table
+from medtranslate.errors import DatasetError
+from medtranslate.io import parse_bids_name, scan_suffix
+from medtranslate.io.naming import ENTITY_ORDER
+
+_SKIPPED_FOLDERS = ("sourcedata", "code", "stimuli", "phenotype")
+_TABLE_SUFFIXES = (".csv", ".tsv")
+_DICOM_SUFFIXES = (".dcm", ".ima")
+_OTHER_SUFFIX = re.compile(
+    r"sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)\.[a-z.]+"
+)
+_TRANSFORM = re.compile(
+    r"sub-(?P<subject>[A-Za-z0-9]+)(?:_ses-(?P<session>[A-Za-z0-9]+))?"
+    r"_from-(?P<moving>[A-Za-z0-9]+)_to-(?P<fixed>[A-Za-z0-9]+)(?:_[a-z]+-[A-Za-z0-9]+)*_xfm\.txt"
+)
+
+
+def index_datasets(roots: Sequence[Path]) -> list[DatasetIndex]:
+    """Index several datasets whose subjects are to be joined but not mixed up.
+
+    A dataset is called after its folder. Where two folders have the same name, the name of the
+    folder above is put before it, so that every subject key stays unique.
+
+    Raises:
+        DatasetError: If one dataset is given twice, or names stay equal.
+    """
+    places = [root.resolve() for root in roots]
+    for place, count in Counter(places).items():
+        if count > 1:
+            raise DatasetError(f"{place}: is given {count} times; give each dataset once")
+    names = [_dataset_name(place) for place in places]
+    clashes = {name for name, count in Counter(names).items() if count > 1}
+    names = [
+        f"{_clean(place.parent.name)}-{name}" if name in clashes else name
+        for place, name in zip(places, names, strict=True)
+    ]
+    if len(set(names)) < len(names):
+        raise DatasetError(
+            f"datasets {', '.join(map(str, places))} have the same name; rename one folder, "
+            "because subjects are told apart by the name of their dataset"
+        )
+    return [index_dataset(root, name=name) for root, name in zip(roots, names, strict=True)]
+
+
+def index_dataset(root: Path, *, name: str | None = None) -> DatasetIndex:
+    """Find the scans of one dataset.
+
+    Nothing but names and small tables is read; whether the scans can be read is for
+    :func:`medtranslate.data.inspection.inspect_dataset`.
+
+    Args:
+        root: A BIDS folder, raw or derivative, or a CSV file.
+        name: Name of the dataset; of its folder or file if None.
+
+    Raises:
+        DatasetError: If nothing lies there, or a table in it cannot be used.
+    """
+    if not root.exists():
+        raise DatasetError(f"{root}: no such folder or file; give a BIDS folder or a CSV table")
+    name = name or _dataset_name(root.resolve())
+    if root.is_dir():
+        return _BidsReader(root, name).read()
+    if root.suffix.lower() in _TABLE_SUFFIXES:
+        return index_table(root, name=name)
+    raise DatasetError(f"{root}: is a file, not a dataset; give a BIDS folder or a .csv table")
+
+
+def _dataset_name(place: Path) -> str:
+    return _clean(place.stem if place.is_file() else place.name) or "dataset"
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")
+
+
+@dataclass
+class _BidsReader:
+    """Collects the scans, tables and problems of one BIDS folder."""
+
+    root: Path
+    name: str
+    scans: list[Scan] = field(default_factory=list)
+    transforms: list[TransformFile] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    num_dicom: int = 0
+
+    def read(self) -> DatasetIndex:
+        """The index of the folder."""
+        days = self._read_days()
+        for path in _walk(self.root):
+            self._take(path, days)
+        for suffix, count in sorted(self.ignored.items()):
+            self.problems.append(
+                f"{count} files '..._{suffix}' are left out: not a contrast read here"
+            )
+        participants = self._read_participants()
+        if not any(scan.kind == "image" for scan in self.scans):
+            self.problems.append(self._explain_emptiness())
+        return DatasetIndex(
+            name=self.name,
+            root=self.root,
+            scans=sort_scans(self.scans),
+            participants=participants,
+            transforms=tuple(self.transforms),
+            problems=tuple(self.problems),
+        )
+
+    def _take(self, path: Path, days: Mapping[tuple[str, str], float]) -> None:
+        """Sort one file into scans, transforms, problems or nothing."""
+        transform = _TRANSFORM.fullmatch(path.name)
+        if transform:
+            self.transforms.append(
+                TransformFile(
+                    subject=f"{self.name}/{transform['subject']}",
+                    session=transform["session"],
+                    moving=transform["moving"],
+                    fixed=transform["fixed"],
+                    path=path,
+                )
+            )
+            return
+        if path.suffix.lower() in _DICOM_SUFFIXES:
+            self.num_dicom += 1
+        relative = path.relative_to(self.root)
+        in_subject = any(part.startswith("sub-") for part in relative.parts[:-1])
+        if in_subject and scan_suffix(path) is not None:
+            self._take_scan(path, relative, days)
+
+    def _take_scan(self, path: Path, relative: Path, days: Mapping[tuple[str, str], float]) -> None:
+        name = parse_bids_name(path.name)
+        suffix = None if name is None else canonical_suffix(name.suffix)
+        if name is None or suffix is None:
+            other = _OTHER_SUFFIX.fullmatch(path.name)
+            if other and canonical_suffix(other["suffix"]) is None:
+                self.ignored[other["suffix"]] += 1
+            else:
+                self.problems.append(
+                    f"{relative}: left out, because its name cannot be read; expected "
+                    f"sub-LABEL[_key-label]_suffix with keys {', '.join(ENTITY_ORDER)}"
+                )
+            return
+        if kind_of(suffix) == "image" and relative.parts[0] == "derivatives":
+            return
+        entities = dict(name.entities)
+        subject = entities.pop("sub", "")
+        session = entities.pop("ses", None)
+        folders = [part for part in relative.parts[:-1] if part.startswith(("sub-", "ses-"))]
+        expected = {f"sub-{subject}", *([f"ses-{session}"] if session else [])}
+        if not set(folders) <= expected:
+            self.problems.append(
+                f"{relative}: left out, folder and file name speak of different people or visits"
+            )
+            return
+        if not path.exists():
+            self.problems.append(
+                f"{relative}: left out, a link to nothing; fetch its content first "
+                "(datalad get, git annex get)"
+            )
+            return
+        self.scans.append(
+            Scan(
+                dataset=self.name,
+                subject=f"{self.name}/{subject}",
+                session=session,
+                contrast=contrast_of(suffix, entities),
+                suffix=suffix,
+                entities=entities,
+                path=path,
+                days=days.get((subject, session or "")),
+                kind=kind_of(suffix),
+            )
+        )
+
+    def _read_days(self) -> dict[tuple[str, str], float]:
+        """Days since the first visit, by subject and session."""
+        days: dict[tuple[str, str], float] = {}
+        for path in sorted(self.root.glob("sub-*/sub-*_sessions.tsv")):
+            subject = path.parent.name.removeprefix("sub-")
+            try:
+                found = _days_of_sessions([row for _, row in read_table(path)])
+            except (DatasetError, ValueError) as error:
+                self.problems.append(
+                    f"{path.relative_to(self.root)}: no days between visits: {error}"
+                )
+                continue
+            days.update({(subject, session): value for session, value in found.items()})
+        return days
+
+    def _read_participants(self) -> dict[str, dict[str, str]]:
+        path = self.root / "participants.tsv"
+        if not path.is_file():
+            return {}
+        try:
+            rows = [row for _, row in read_table(path)]
+        except DatasetError as error:
+            self.problems.append(f"participants.tsv: not read: {error}")
+            return {}
+        people: dict[str, dict[str, str]] = {}
+        for row in rows:
+            subject = row.pop("participant_id", "").removeprefix("sub-")
+            if subject:
+                people[f"{self.name}/{subject}"] = {
+                    key: value for key, value in row.items() if value
+                }
+        present = {scan.subject for scan in self.scans if scan.kind == "image"}
+        for what, keys in (
+            ("in participants.tsv, but no scan is there", set(people) - present),
+            ("no line in participants.tsv", present - set(people)),
+        ):
+            if keys:
+                self.problems.append(f"{_list_subjects(sorted(keys))}: {what}")
+        return people
+
+    def _explain_emptiness(self) -> str:
+        expected = "expected names such as sub-01/anat/sub-01_T1w.nii.gz"
+        if self.num_dicom:
+            return (
+                f"no scans in {self.root.name}: it holds {self.num_dicom} DICOM files; convert "
+                f"them first, for example with dcm2niix or dcm2bids ({expected})"
+            )
+        below = sorted(path.parent.name for path in self.root.glob("*/dataset_description.json"))
+        if below:
+            return (
+                f"no scans in {self.root.name}: it holds the datasets {', '.join(below)}; "
+                "give one of them"
+            )
+        return f"no scans in {self.root.name}: {expected}; or describe the files in a CSV table"
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """Every file of a dataset in a fixed order, without hidden, source and code folders."""
+    for folder, subfolders, files in os.walk(root):
+        subfolders[:] = sorted(
+            name for name in subfolders if not name.startswith(".") and name not in _SKIPPED_FOLDERS
+        )
+        yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
+
+
+def _days_of_sessions(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
+    """Days since the first visit from a sessions table: counted, or from dates."""
+    found: dict[str, float] = {}
+    for row in rows:
+        session = row.get("session_id", "").removeprefix("ses-")
+        days = row.get("days_since_baseline") or row.get("days")
+        if session and days:
+            found[session] = float(days)
+    if found:
+        return found
+    dates = {
+        row.get("session_id", "").removeprefix("ses-"): datetime.fromisoformat(row["acq_time"])
+        for row in rows
+        if row.get("acq_time")
+    }
+    if not dates:
+        return {}
+    first = min(dates.values())
+    return {session: float((date - first).days) for session, date in dates.items()}
+
+
+def _list_subjects(keys: Sequence[str], *, limit: int = 6) -> str:
+    names = [f"sub-{key.partition('/')[2]}" for key in keys]
+    more = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def read_description(root: Path) -> dict[str, str]:
+    """Text entries of ``dataset_description.json``, such as Name and License; {} if absent."""
+    path = root / "dataset_description.json"
+    if not path.is_file():
+        return {}
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(data, dict):
+        return {}
+    return {key: value for key, value in data.items() if isinstance(value, str)}

@@ -1,0 +1,1 @@
+"""From a trained translator to a whole predicted volume."""

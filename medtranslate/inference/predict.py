@@ -1,0 +1,196 @@
+"""Prediction of a whole volume: at once where the memory allows, in blended windows elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from monai.inferers import SlidingWindowInferer
+from torch import Tensor
+from torch.nn import functional
+
+from medtranslate.inference.settings import InferenceSettings
+
+_LOGGER = logging.getLogger(__name__)
+
+WINDOW_VOXELS = 96
+"""Edge of the windows used when a volume does not fit and the pipeline names no window."""
+
+BYTES_PER_VOXEL = 1500
+"""Peak memory of the default generator per voxel of the volume, rounded up (float32, CPU)."""
+
+_FREE_MEMORY_SHARE = 0.5
+
+Translator = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """How one volume is predicted.
+
+    Attributes:
+        window: Voxels of a window along ``(i, j, k)``; None if the volume is predicted at once.
+        overlap: Fraction by which windows overlap.
+    """
+
+    window: tuple[int, int, int] | None
+    overlap: float
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for a sidecar."""
+        if self.window is None:
+            return {"Window": None}
+        return {"Window": list(self.window), "Overlap": self.overlap, "Blending": "gaussian"}
+
+
+def plan_inference(
+    shape: tuple[int, int, int],
+    *,
+    settings: InferenceSettings,
+    divisor: int = 1,
+    bytes_per_voxel: int = BYTES_PER_VOXEL,
+    device: torch.device | None = None,
+) -> InferencePlan:
+    """Decide between the whole volume and windows.
+
+    Args:
+        shape: Voxels of the volume along ``(i, j, k)``.
+        settings: A window given here is always used, rounded up to a multiple of ``divisor``.
+        divisor: The translator accepts multiples of this along every axis.
+        bytes_per_voxel: Peak memory of the translator per voxel.
+        device: Where the translator runs; the CPU if None.
+
+    Returns:
+        The plan; no window is larger than the padded volume.
+    """
+    padded = _round_up(shape, divisor)
+    wanted = settings.window
+    if wanted is None:
+        limit = _memory_limit(settings, device or torch.device("cpu"))
+        if math.prod(padded) * bytes_per_voxel <= limit:
+            return InferencePlan(None, settings.overlap)
+        wanted = (WINDOW_VOXELS,) * 3
+    i, j, k = (min(w, p) for w, p in zip(_round_up(wanted, divisor), padded, strict=True))
+    return InferencePlan((i, j, k), settings.overlap)
+
+
+def predict(
+    translate: Translator,
+    source: Tensor,
+    *,
+    settings: InferenceSettings,
+    divisor: int = 1,
+    bytes_per_voxel: int = BYTES_PER_VOXEL,
+) -> Tensor:
+    """Translate a whole volume.
+
+    The volume is padded with its edge values to a multiple of ``divisor`` and the padding is cut
+    off again. Windows are blended with Gaussian weights, so that a constant stays constant.
+
+    Args:
+        translate: Maps ``(n, c, i, j, k)`` to the same spatial shape; called without gradients.
+        source: Shape ``(c, i, j, k)``, normalised intensity, on the device of the translator.
+        settings: Window, overlap and memory.
+        divisor: The translator accepts multiples of this along every axis.
+        bytes_per_voxel: Peak memory of the translator per voxel.
+
+    Returns:
+        Shape ``(c, i, j, k)`` of the translator's channels, float32, normalised target intensity;
+        a plain tensor without record of applied operations.
+
+    Raises:
+        ValueError: If ``source`` is not a four-dimensional tensor, the translator changes the
+            spatial shape, or the prediction is not finite.
+    """
+    if source.ndim != 4:
+        raise ValueError(f"source has shape {tuple(source.shape)}, expected (c, i, j, k)")
+    plain = source.as_subclass(Tensor).detach()
+    i, j, k = plain.shape[1:]
+    plan = plan_inference(
+        (i, j, k),
+        settings=settings,
+        divisor=divisor,
+        bytes_per_voxel=bytes_per_voxel,
+        device=plain.device,
+    )
+    prediction = predict_with_plan(translate, plain, plan=plan, divisor=divisor)
+    if not bool(torch.isfinite(prediction).all()):
+        count = int((~torch.isfinite(prediction)).sum())
+        raise ValueError(f"the prediction holds {count} non-finite voxels; the model is not usable")
+    return prediction
+
+
+def predict_with_plan(
+    translate: Translator, source: Tensor, *, plan: InferencePlan, divisor: int = 1
+) -> Tensor:
+    """Translate a whole volume as ``plan`` says; see :func:`predict`."""
+    padding = _padding(source, divisor)
+    padded = functional.pad(source[None], padding, mode="replicate")
+    with torch.inference_mode():
+        if plan.window is None:
+            result = _translate_whole(translate, padded)
+        else:
+            result = _translate_windows(translate, padded, plan.window, plan.overlap)
+    if result.shape[2:] != padded.shape[2:]:
+        raise ValueError(
+            f"the translator turned {tuple(padded.shape)} into {tuple(result.shape)};"
+            " expected the same spatial shape"
+        )
+    starts = padding[4], padding[2], padding[0]
+    region = tuple(
+        slice(start, start + size) for start, size in zip(starts, source.shape[1:], strict=True)
+    )
+    return result[0][(slice(None), *region)].float().clone()
+
+
+def _translate_whole(translate: Translator, padded: Tensor) -> Tensor:
+    try:
+        return translate(padded)
+    except torch.OutOfMemoryError:
+        _LOGGER.warning("the whole volume does not fit the device; windows are used instead")
+    i, j, k = (min(WINDOW_VOXELS, size) for size in padded.shape[2:])
+    return _translate_windows(translate, padded, (i, j, k), overlap=0.5)
+
+
+def _translate_windows(
+    translate: Translator, padded: Tensor, window: tuple[int, int, int], overlap: float
+) -> Tensor:
+    inferer = SlidingWindowInferer(
+        roi_size=window, sw_batch_size=1, overlap=overlap, mode="gaussian", progress=False
+    )
+    # MONAI weighs the result in place, and a window is a view of the volume: without the copy a
+    # translator that returns its input would spoil the windows that follow.
+    result = inferer(padded, lambda patch: translate(patch.clone()))
+    if not isinstance(result, Tensor):
+        raise ValueError(f"the translator gave {type(result).__name__}, expected a tensor")
+    return result
+
+
+def _round_up(shape: tuple[int, int, int], divisor: int) -> tuple[int, int, int]:
+    i, j, k = (-(-size // divisor) * divisor for size in shape)
+    return i, j, k
+
+
+def _padding(source: Tensor, divisor: int) -> tuple[int, int, int, int, int, int]:
+    """Voxels before and after, last axis first, as torch counts them."""
+    missing = [-size % divisor for size in source.shape[1:]]
+    i, j, k = ((n // 2, n - n // 2) for n in missing)
+    return *k, *j, *i
+
+
+def _memory_limit(settings: InferenceSettings, device: torch.device) -> float:
+    """Bytes that prediction may take."""
+    if settings.memory_gb is not None:
+        return settings.memory_gb * 1e9
+    return _free_bytes(device) * _FREE_MEMORY_SHARE
+
+
+def _free_bytes(device: torch.device) -> float:
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

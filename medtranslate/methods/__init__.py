@@ -1,0 +1,1 @@
+"""Ways of learning the mapping from source to target; one file a method."""

@@ -1,0 +1,54 @@
+"""What every method offers to training and inference."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medtranslate.networks.generator import Generator
+
+Batch = dict[str, Tensor]
+"""``source``, ``target`` and ``mask``, each ``(n, 1, i, j, k)``."""
+
+
+class AbstractMethod(ABC):
+    """A way of learning the mapping from source to target."""
+
+    @property
+    @abstractmethod
+    def generator(self) -> Generator:
+        """The generator with averaged weights: all that inference needs."""
+
+    @property
+    @abstractmethod
+    def num_skipped(self) -> int:
+        """Updates left out because a loss or gradient was not finite."""
+
+    @abstractmethod
+    def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
+        """Learn from one batch.
+
+        Args:
+            batch: Patches in normalised units.
+            progress: Part of the training that is done, 0 to 1; drives the schedules.
+
+        Returns:
+            Loss terms by name, for the log.
+        """
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Everything that resuming needs, as nested dictionaries of tensors and numbers."""
+
+    @abstractmethod
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+
+    @torch.inference_mode()
+    def translate(self, source: Tensor) -> Tensor:
+        """Predict with the averaged weights: ``(n, 1, i, j, k)`` in, the same out."""
+        prediction: Tensor = self.generator.eval()(source)
+        return prediction

@@ -1,0 +1,156 @@
+"""Optimiser steps that survive bad gradients, and the average of the weights they leave."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import Field
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from medtranslate.losses import LossSettings, reconstruction_loss
+from medtranslate.networks.generator import Generator
+from medtranslate.settings import Settings
+
+_WARMUP = 0.03
+
+
+class OptimiserSettings(Settings):
+    """How the generator's weights move."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the generator.")
+    weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
+    max_gradient_norm: float = Field(1.0, gt=0, description="Longer gradients are shortened.")
+    ema_decay: float = Field(
+        0.995, ge=0, lt=1, description="Decay of the running average of the weights, which is used."
+    )
+
+
+class GuardedOptimiser:
+    """AdamW with a one-cycle schedule that leaves out updates with non-finite gradients.
+
+    bf16 on the CPU gives such gradients now and then; one of them would poison the weights.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        max_gradient_norm: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+    ) -> None:
+        """Set the network up on the device of ``fabric``; use :attr:`network` from then on."""
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=learning_rate, weight_decay=weight_decay, betas=betas
+        )
+        self._fabric = fabric
+        self.network, self._optimiser = fabric.setup(network, optimiser)
+        self._learning_rate = learning_rate
+        self._max_gradient_norm = max_gradient_norm
+        self.num_skipped = 0
+
+    def step(self, loss: Tensor, *, progress: float) -> bool:
+        """Update the weights; False if the loss or its gradient was not finite."""
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._learning_rate * one_cycle(progress)
+        self._optimiser.zero_grad()
+        if torch.isfinite(loss):
+            self._fabric.backward(loss)
+            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
+            if torch.isfinite(norm):
+                self._optimiser.step()
+                return True
+        self.num_skipped += 1
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """Weights, moments and the counter."""
+        moments = self._optimiser.state_dict()["state"]
+        return {
+            "network": self.network.state_dict(),
+            "moments": {str(number): entry for number, entry in moments.items()},
+            "num_skipped": self.num_skipped,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.network.load_state_dict(state["network"])
+        complete = self._optimiser.state_dict()
+        complete["state"] = {int(number): entry for number, entry in state["moments"].items()}
+        self._optimiser.load_state_dict(complete)
+        self.num_skipped = int(state["num_skipped"])
+
+
+def one_cycle(progress: float) -> float:
+    """Factor of the learning rate: a short linear rise, then half a cosine down to 1 %."""
+    if progress < _WARMUP:
+        return max(progress / _WARMUP, 0.01)
+    fall = (min(progress, 1.0) - _WARMUP) / (1 - _WARMUP)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * fall))
+
+
+class GeneratorLearner:
+    """A generator in training: its guarded optimiser and the running average of its weights."""
+
+    def __init__(
+        self,
+        generator: Generator,
+        fabric: Fabric,
+        *,
+        optimiser: OptimiserSettings,
+        loss: LossSettings,
+    ) -> None:
+        """Train ``generator``, whose lookup map is already fitted."""
+        options = optimiser.model_dump(exclude={"ema_decay"})
+        self._loss = loss
+        self._optimiser = GuardedOptimiser(fabric, generator, **options)
+        self._average = _average_weights(generator, optimiser.ema_decay)
+
+    @property
+    def average(self) -> Generator:
+        """The generator with averaged weights."""
+        generator: Generator = self._average.module
+        return generator
+
+    @property
+    def num_skipped(self) -> int:
+        """Updates left out because the loss or its gradient was not finite."""
+        return self._optimiser.num_skipped
+
+    def predict(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Prediction for the batch, and its reconstruction loss."""
+        prediction = self._optimiser.network(batch["source"])
+        loss = reconstruction_loss(
+            batch["target"], prediction, batch["mask"], settings=self._loss
+        )
+        return prediction, loss
+
+    def step(self, loss: Tensor, *, progress: float) -> None:
+        """Move the weights and, if they moved, their average."""
+        if self._optimiser.step(loss, progress=progress):
+            self._average.update_parameters(self._optimiser.network.module)
+
+    def state(self) -> dict[str, Any]:
+        """Weights, optimiser and average."""
+        return {"optimiser": self._optimiser.state(), "average": self._average.state_dict()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self._optimiser.load_state(state["optimiser"])
+        self._average.load_state_dict(state["average"])
+
+
+def _average_weights(network: nn.Module, decay: float) -> AveragedModel:
+    """A running average of ``network``; early on it forgets faster, to leave the start behind."""
+
+    def update(averages: list[Tensor], current: list[Tensor], num_averaged: Tensor | int) -> None:
+        count = int(num_averaged)
+        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + count) / (10 + count)))
+
+    return AveragedModel(network, multi_avg_fn=update)

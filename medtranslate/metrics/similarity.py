@@ -1,0 +1,254 @@
+"""Agreement of two arrays on one grid: PSNR, absolute and signed error, structural similarity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+_TRUNCATE = 3.5  # scikit-image cuts its Gaussian window at this many sigmas
+_SLAB_THICKNESS = 48
+"""Slices of a 3-D SSIM map made at once: 2.1 s as one block, 1.0 s in slabs on a 1 mm brain."""
+
+
+@dataclass(frozen=True)
+class SsimWindow:
+    """Gaussian window and constants of SSIM.
+
+    Attributes:
+        sigma: Standard deviation of the window, in voxels.
+        k1: Constant of the luminance term, relative to the data range.
+        k2: Constant of the contrast term, relative to the data range.
+    """
+
+    sigma: float = 1.5
+    k1: float = 0.01
+    k2: float = 0.03
+
+    @property
+    def radius(self) -> int:
+        """How many voxels away from its centre the window reaches."""
+        return int(_TRUNCATE * self.sigma + 0.5)
+
+
+def peak_signal_to_noise(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    data_range: float,
+    mask: np.ndarray | None = None,
+) -> float:
+    """Peak signal-to-noise ratio, ``10 log10(data_range^2 / mean squared error)``.
+
+    Args:
+        reference: Any shape, any intensity unit.
+        prediction: Same shape and unit.
+        data_range: Difference of intensity that counts as the peak, same unit.
+        mask: Boolean, same shape; all voxels if None.
+
+    Returns:
+        Decibels, higher is better; infinite where the arrays are equal.
+
+    Raises:
+        ValueError: If shapes differ or the mask is empty.
+
+    Example:
+        >>> peak_signal_to_noise(np.zeros((2, 2)), np.full((2, 2), 0.1), data_range=1.0)
+        20.0
+    """
+    first, second = _select(reference, prediction, mask)
+    with np.errstate(divide="ignore"):
+        return float(peak_signal_noise_ratio(first, second, data_range=data_range))
+
+
+def mean_absolute_error(
+    reference: np.ndarray, prediction: np.ndarray, *, mask: np.ndarray | None = None
+) -> float:
+    """Mean of ``|prediction - reference|`` over the mask, in the unit of the arrays.
+
+    Lower is better. Arguments and errors as in :func:`peak_signal_to_noise`.
+
+    Example:
+        >>> mean_absolute_error(np.array([0.0, 10.0]), np.array([1.0, 7.0]))
+        2.0
+    """
+    first, second = _select(reference, prediction, mask)
+    return float(np.abs(second - first).mean())
+
+
+def mean_error(
+    reference: np.ndarray, prediction: np.ndarray, *, mask: np.ndarray | None = None
+) -> float:
+    """Mean of ``prediction - reference`` over the mask: the bias, best at 0.
+
+    Arguments and errors as in :func:`peak_signal_to_noise`.
+
+    Example:
+        >>> mean_error(np.array([0.0, 10.0]), np.array([1.0, 7.0]))
+        -1.0
+    """
+    first, second = _select(reference, prediction, mask)
+    return float((second - first).mean())
+
+
+def _select(
+    reference: np.ndarray, prediction: np.ndarray, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    if reference.shape != prediction.shape:
+        raise ValueError(f"prediction has shape {prediction.shape}, reference {reference.shape}")
+    if mask is None:
+        return reference.astype(np.float64), prediction.astype(np.float64)
+    if mask.shape != reference.shape:
+        raise ValueError(f"mask has shape {mask.shape}, reference {reference.shape}")
+    if not mask.any():
+        raise ValueError("mask is empty: no voxel to average over")
+    return reference[mask].astype(np.float64), prediction[mask].astype(np.float64)
+
+
+def ssim_map(
+    reference: np.ndarray, prediction: np.ndarray, *, data_range: float, window: SsimWindow
+) -> np.ndarray:
+    """Structural similarity at every voxel, by scikit-image.
+
+    Beyond its edge the array is mirrored. An array thinner than the window is mirrored first, since
+    scikit-image refuses it; the values are those that the same filter gives on the thin array.
+
+    Args:
+        reference: Shape ``(i, j)`` or ``(i, j, k)``, float.
+        prediction: Same shape and unit.
+        data_range: Range of the intensities, same unit.
+        window: Gaussian window and constants.
+
+    Returns:
+        Same shape, at most 1; higher is better.
+    """
+    width = 2 * window.radius + 1
+    padding = [(window.radius,) * 2 if n < width else (0, 0) for n in reference.shape]
+    _, similarity = structural_similarity(
+        np.pad(reference, padding, mode="symmetric"),
+        np.pad(prediction, padding, mode="symmetric"),
+        data_range=data_range,
+        gaussian_weights=True,
+        sigma=window.sigma,
+        use_sample_covariance=False,
+        K1=window.k1,
+        K2=window.k2,
+        full=True,
+    )
+    inside = tuple(
+        slice(before, before + n)
+        for (before, _), n in zip(padding, reference.shape, strict=True)
+    )
+    selected: np.ndarray = similarity[inside]
+    return selected
+
+
+def bounding_box(mask: np.ndarray, *, margin: int = 0) -> tuple[slice, ...]:
+    """Smallest box that holds every true voxel, grown by ``margin`` and cut at the array's edge.
+
+    Raises:
+        ValueError: If no voxel is true.
+
+    Example:
+        >>> bounding_box(np.array([[False, False, False], [False, True, False]]))
+        (slice(1, 2, None), slice(1, 2, None))
+    """
+    box = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        inside = np.flatnonzero(mask.any(axis=others))
+        if not inside.size:
+            raise ValueError("mask is empty: it has no bounding box")
+        box.append(slice(max(0, int(inside[0]) - margin), int(inside[-1]) + 1 + margin))
+    return tuple(
+        slice(edge.start, min(edge.stop, n)) for edge, n in zip(box, mask.shape, strict=True)
+    )
+
+
+def masked_ssim(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    mask: np.ndarray,
+    *,
+    data_range: float,
+    window: SsimWindow,
+) -> float:
+    """Mean of the SSIM map over the voxels of the mask.
+
+    The map is made only where the mask can see it: in its bounding box grown by the reach of the
+    window, which changes no value inside. A volume is worked through in slabs for the same reason.
+
+    Args:
+        reference: Shape ``(i, j)`` or ``(i, j, k)``, background already set outside the mask.
+        prediction: Same shape, unit and background.
+        mask: Boolean, same shape, not empty.
+        data_range: Range of the intensities.
+        window: Gaussian window and constants.
+
+    Returns:
+        Similarity, at most 1; higher is better.
+
+    Raises:
+        ValueError: If the mask is empty.
+    """
+    if not mask.any():
+        raise ValueError("mask is empty: no voxel to average over")
+    thickness = _SLAB_THICKNESS if mask.ndim == 3 else len(mask)
+    total = 0.0
+    for start in range(0, len(mask), thickness):
+        slab = np.zeros_like(mask)
+        slab[start : start + thickness] = mask[start : start + thickness]
+        if slab.any():
+            box = bounding_box(slab, margin=window.radius)
+            similarity = ssim_map(
+                np.ascontiguousarray(reference[box]),
+                np.ascontiguousarray(prediction[box]),
+                data_range=data_range,
+                window=window,
+            )
+            total += float(similarity[slab[box]].sum())
+    return total / int(np.count_nonzero(mask))
+
+
+def whole_ssim(
+    reference: np.ndarray,
+    prediction: np.ndarray,
+    *,
+    data_range: float,
+    window: SsimWindow,
+    background: float = 0.0,
+) -> float:
+    """Mean SSIM of a whole slice without its border, as scikit-image averages it.
+
+    Where both images are nothing but ``background`` the map is exactly 1 and is not computed.
+    A direction thinner than the window loses less of its border, so that a voxel is left.
+
+    Args:
+        reference: Shape ``(i, j)``.
+        prediction: Same shape and unit.
+        data_range: Range of the intensities.
+        window: Gaussian window and constants.
+        background: Value of empty space.
+
+    Returns:
+        Similarity, at most 1; higher is better.
+    """
+    support = (reference != background) | (prediction != background)
+    if not support.any():
+        return 1.0
+    box = bounding_box(support, margin=window.radius)
+    borders = [min(window.radius, (n - 1) // 2) for n in reference.shape]
+    inner = tuple(
+        slice(max(edge.start, border), min(edge.stop, n - border))
+        for edge, border, n in zip(box, borders, reference.shape, strict=True)
+    )
+    similarity = ssim_map(reference[box], prediction[box], data_range=data_range, window=window)
+    seen = similarity[
+        tuple(
+            slice(part.start - edge.start, max(part.start, part.stop) - edge.start)
+            for part, edge in zip(inner, box, strict=True)
+        )
+    ]
+    num_voxels = int(np.prod([n - 2 * b for n, b in zip(reference.shape, borders, strict=True)]))
+    return float((seen.sum() + (num_voxels - seen.size)) / num_voxels)

@@ -1,0 +1,201 @@
+"""Means, intervals and paired differences over people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy.stats import bootstrap
+
+MIN_PEOPLE_FOR_INTERVAL = 2
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are drawn.
+
+    Attributes:
+        level: Share of the bootstrap means that the interval holds, 0..1.
+        num_resamples: Draws.
+        seed: Seed of the draws.
+    """
+
+    level: float = 0.95
+    num_resamples: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One measure over people.
+
+    Attributes:
+        n: People.
+        mean: Mean over people; infinite if one person's value is.
+        sd: Standard deviation over people (n - 1); None for one person or an infinite value.
+        interval: Bootstrap interval of the mean; None for one person or an infinite value.
+        infinite: People whose value is infinite.
+        mean_of_finite: Mean of the others; None if there is none.
+    """
+
+    n: int
+    mean: float
+    sd: float | None
+    interval: tuple[float, float] | None
+    infinite: int
+    mean_of_finite: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; an infinite mean becomes the word, which JSON has no number for."""
+        return {
+            "mean": json_number(self.mean),
+            "sd": self.sd,
+            "interval": None if self.interval is None else list(self.interval),
+            "n": self.n,
+            "infinite": self.infinite,
+            "mean_of_finite": self.mean_of_finite,
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Model minus baseline, person by person.
+
+    Attributes:
+        mean: Mean difference; infinite if one person's is, NaN if two are of opposite signs.
+        interval: Bootstrap interval of the mean difference; None as in :class:`Summary`.
+        n: People.
+        better: People for whom the model is better.
+    """
+
+    mean: float
+    interval: tuple[float, float] | None
+    n: int
+    better: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "mean": json_number(self.mean),
+            "interval": None if self.interval is None else list(self.interval),
+            "n": self.n,
+            "better_for": self.better,
+        }
+
+
+def json_number(value: float) -> float | str:
+    """The number itself, or ``"inf"``, ``"-inf"``, ``"nan"``: JSON has no such numbers."""
+    return value if np.isfinite(value) else str(value)
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, settings: Bootstrap | None = None
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of the mean, people drawn with replacement.
+
+    Args:
+        values: One finite number per person.
+        settings: Level, draws and seed.
+
+    Returns:
+        Lower and upper end, or None when fewer than two people or an infinite value leave nothing
+        to draw from.
+
+    Example:
+        >>> bootstrap_interval([3.0]) is None
+        True
+    """
+    if len(values) < MIN_PEOPLE_FOR_INTERVAL or not np.isfinite(values).all():
+        return None
+    return _draw_interval(tuple(float(value) for value in values), settings or Bootstrap())
+
+
+@lru_cache(maxsize=1024)
+def _draw_interval(values: tuple[float, ...], settings: Bootstrap) -> tuple[float, float]:
+    """The draws, once for each set of values: tables, files and report ask for the same ones."""
+    result = bootstrap(
+        (np.asarray(values),),
+        np.mean,
+        n_resamples=settings.num_resamples,
+        confidence_level=settings.level,
+        method="percentile",
+        rng=np.random.default_rng(settings.seed),
+    )
+    low, high = result.confidence_interval
+    return float(low), float(high)
+
+
+def summarise(values: Sequence[float], *, settings: Bootstrap | None = None) -> Summary:
+    """Mean, standard deviation and interval of one value per person.
+
+    Raises:
+        ValueError: If there is no value, or one is NaN.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if not numbers.size:
+        raise ValueError("no value to summarise")
+    if np.isnan(numbers).any():
+        raise ValueError("a value is NaN: it cannot be averaged")
+    finite = numbers[np.isfinite(numbers)]
+    complete = finite.size == numbers.size
+    return Summary(
+        n=numbers.size,
+        mean=float(numbers.mean()) if complete else float("inf"),
+        sd=float(numbers.std(ddof=1)) if complete and numbers.size > 1 else None,
+        interval=bootstrap_interval(values, settings=settings),
+        infinite=numbers.size - finite.size,
+        mean_of_finite=float(finite.mean()) if finite.size else None,
+    )
+
+
+def compare(
+    model: Mapping[str, float],
+    baseline: Mapping[str, float],
+    *,
+    goodness: Callable[[float], float],
+    settings: Bootstrap | None = None,
+) -> Difference:
+    """Paired difference ``model - baseline`` over the people both were scored on.
+
+    Two infinite values differ by 0.
+
+    Args:
+        model: Person to value.
+        baseline: Person to value, the same people.
+        goodness: Turns a value into one of which more is better.
+        settings: How the interval is drawn.
+
+    Raises:
+        ValueError: If the two were not scored on the same people.
+    """
+    if not model or set(model) != set(baseline):
+        raise ValueError("model and baseline were not scored on the same people")
+    subjects = sorted(model)
+    differences = [
+        0.0 if model[subject] == baseline[subject] else model[subject] - baseline[subject]
+        for subject in subjects
+    ]
+    with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean
+        mean = float(np.mean(differences))
+    return Difference(
+        mean=mean,
+        interval=bootstrap_interval(differences, settings=settings),
+        n=len(differences),
+        better=sum(goodness(model[one]) > goodness(baseline[one]) for one in subjects),
+    )
+
+
+def mean_by_subject(values: Mapping[str, float], subjects: Mapping[str, str]) -> dict[str, float]:
+    """Average the cases of each person, so that a person with many visits counts once.
+
+    Args:
+        values: Case name to value.
+        subjects: Case name to subject.
+    """
+    grouped: dict[str, list[float]] = {}
+    for case, value in values.items():
+        grouped.setdefault(subjects[case], []).append(value)
+    return {subject: float(np.mean(grouped[subject])) for subject in sorted(grouped)}

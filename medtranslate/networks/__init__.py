@@ -1,0 +1,1 @@
+"""Networks: the generator, its voxel-wise starting map and the discriminator."""

@@ -1,0 +1,33 @@
+"""The conditional patch discriminator."""
+
+from __future__ import annotations
+
+from monai.networks.nets import MultiScalePatchDiscriminator
+from torch import Tensor, nn, cat
+
+from medtranslate.networks.settings import DiscriminatorSettings
+
+
+class ConditionalDiscriminator(nn.Module):
+    """Tell real targets from predictions, given the source (Isola et al., 2017).
+
+    MONAI's multi-scale patch discriminator on source and target as two channels.
+    """
+
+    def __init__(self, settings: DiscriminatorSettings) -> None:
+        """Build an untrained discriminator."""
+        super().__init__()
+        self.patches = MultiScalePatchDiscriminator(
+            num_d=settings.num_scales,
+            num_layers_d=settings.num_layers,
+            spatial_dims=3,
+            channels=settings.channels,
+            in_channels=2,
+            out_channels=1,
+            norm="INSTANCE",
+        )
+
+    def forward(self, source: Tensor, target: Tensor) -> list[Tensor]:
+        """Logits of each scale, each ``(n, 1, i', j', k')``; high means real."""
+        logits, _ = self.patches(cat([source, target], dim=1))
+        return list(logits)

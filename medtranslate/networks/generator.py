@@ -1,0 +1,79 @@
+"""The generator: a residual U-Net that corrects a voxel-wise starting map."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from monai.networks.nets import SegResNet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medtranslate.networks.lookup import LookupMap
+from medtranslate.networks.settings import GeneratorSettings
+
+_FINE = {2: "n c (i a) (j b)", 3: "n c (i a) (j b) (k d)"}
+_COARSE = {2: "n (c a b) i j", 3: "n (c a b d) i j k"}
+
+
+class Generator(nn.Module):
+    """Predict the target from the source: ``lookup(source) + correction(source)``.
+
+    The correction is a residual U-Net (MONAI ``SegResNet``: group norm, upsampling followed by
+    convolution) whose last layer starts at zero, so the untrained generator equals the lookup map.
+    """
+
+    def __init__(self, settings: GeneratorSettings) -> None:
+        """Build an untrained generator of the given size."""
+        super().__init__()
+        self.settings = settings
+        self.dimensions = 3 if settings.dimensions == "3d" else 2
+        self.lookup = LookupMap()
+        num_inputs = 2 * (1 if self.dimensions == 3 else settings.neighbour_slices)
+        num_blocks = settings.stem_factor**self.dimensions
+        self.backbone = SegResNet(
+            spatial_dims=self.dimensions,
+            init_filters=settings.channels,
+            in_channels=num_inputs * num_blocks,
+            out_channels=settings.head_channels * num_blocks,
+            blocks_down=settings.blocks,
+            blocks_up=(1,) * (len(settings.blocks) - 1),
+            act=("LEAKYRELU", {"negative_slope": 0.1, "inplace": True}),
+        )
+        convolution = nn.Conv3d if self.dimensions == 3 else nn.Conv2d
+        self.head = convolution(settings.head_channels + num_inputs, 1, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        if self.dimensions == 3:
+            self.to(memory_format=torch.channels_last_3d)
+
+    def forward(self, source: Tensor) -> Tensor:
+        """Predict the target.
+
+        Args:
+            source: Shape ``(n, 1, i, j, k)``, normalised; in-plane sizes (all sizes of a 3d
+                generator) multiples of ``settings.divisor``.
+
+        Returns:
+            Same shape, in the target's normalised unit.
+        """
+        start = self.lookup(source)
+        inputs = torch.cat([source, start], dim=1)
+        if self.dimensions == 3:
+            return start + self._correct(inputs)
+        slices = rearrange(self._with_neighbours(inputs), "n c i j k -> (n k) c i j")
+        correction = rearrange(self._correct(slices), "(n k) c i j -> n c i j k", n=len(source))
+        return start + correction
+
+    def _with_neighbours(self, inputs: Tensor) -> Tensor:
+        reach = self.settings.neighbour_slices // 2
+        padded = functional.pad(inputs, (reach, reach, 0, 0, 0, 0), mode="replicate")
+        windows = padded.unfold(-1, self.settings.neighbour_slices, 1)
+        return rearrange(windows, "n c i j k s -> n (c s) i j k")
+
+    def _correct(self, inputs: Tensor) -> Tensor:
+        fine, coarse = _FINE[self.dimensions], _COARSE[self.dimensions]
+        factors = dict.fromkeys("abd"[: self.dimensions], self.settings.stem_factor)
+        features = self.backbone(rearrange(inputs, f"{fine} -> {coarse}", **factors))
+        features = rearrange(features, f"{coarse} -> {fine}", **factors)
+        correction: Tensor = self.head(torch.cat([features, inputs.to(features.dtype)], dim=1))
+        return correction.float()

@@ -1,0 +1,157 @@
+"""The pipeline file: its schema, and the functions that build parts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from lightning_fabric import Fabric
+from pydantic import Field, field_validator, model_validator
+
+from medtranslate.data.augmentation import AugmentationSettings
+from medtranslate.data.split import SplitSettings
+from medtranslate.inference.settings import InferenceSettings
+from medtranslate.methods.base import AbstractMethod
+from medtranslate.methods.cgan import Cgan, CganSettings
+from medtranslate.methods.regression import Regression, RegressionSettings
+from medtranslate.networks.generator import Generator
+from medtranslate.preprocess.settings import PreprocessSettings
+from medtranslate.settings import (
+    Settings,
+    apply_overrides,
+    read_yaml,
+    validate_settings,
+)
+
+METHODS: dict[str, Callable[..., AbstractMethod]] = {"cgan": Cgan, "regression": Regression}
+"""Ways of learning the mapping, by the name the pipeline file gives them."""
+
+MethodSettings = Annotated[CganSettings | RegressionSettings, Field(discriminator="name")]
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class TrainingSettings(Settings):
+    """How long and how fast to train."""
+
+    num_steps: int | None = Field(
+        None, ge=1, description="Optimiser updates, not epochs; give this or time_budget."
+    )
+    time_budget: str | None = Field(
+        None, pattern=r"^\d+[smh]$", description="Wall time such as 90s, 20m or 2h."
+    )
+    patch_size: tuple[int, int, int] = Field(
+        (80, 96, 80), description="Voxels of a training patch along (i, j, k)."
+    )
+    batch_size: int = Field(1, ge=1, description="Patches in one update.")
+    num_validations: int = Field(
+        10, ge=1, description="Times, evenly spread, at which the averaged weights are scored."
+    )
+    seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
+    precision: Literal["auto", "bf16-mixed", "32-true"] = Field(
+        "auto", description="auto: bf16 autocast where the processor computes in it, else float32."
+    )
+    max_skipped: int = Field(
+        200, ge=1, description="Training stops after this many updates with non-finite gradients."
+    )
+
+    @field_validator("patch_size")
+    @classmethod
+    def _is_large_enough(cls, patch_size: tuple[int, int, int]) -> tuple[int, int, int]:
+        if min(patch_size) < 16:
+            raise ValueError("every side of a patch needs at least 16 voxels")
+        return patch_size
+
+    @model_validator(mode="after")
+    def _has_one_length(self) -> TrainingSettings:
+        if (self.num_steps is None) == (self.time_budget is None):
+            raise ValueError("give either num_steps or time_budget, not both and not neither")
+        return self
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The time budget in seconds, None if the number of steps decides."""
+        if self.time_budget is None:
+            return None
+        return float(int(self.time_budget[:-1]) * _SECONDS[self.time_budget[-1]])
+
+
+class EvaluationSettings(Settings):
+    """How held-out people are scored; scale and mask are the protocol's."""
+
+    axis: Literal["axial", "coronal", "sagittal"] = Field(
+        "axial", description="Direction of the slices that are scored."
+    )
+
+
+class Pipeline(Settings):
+    """A whole job: which scans, how they are prepared, learned, predicted and scored."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Name of the pipeline.")
+    description: str = Field("", description="One sentence for the report and the model card.")
+    source: str = Field(description="Contrast selector of the scans that go in, such as T1w.")
+    target: str = Field(description="Contrast selector of the scans to predict, such as T2w.")
+    mask: str | None = Field(
+        None, description="Selector of given masks, such as mask+desc-brain; none: computed."
+    )
+    split: SplitSettings = Field(SplitSettings(), description="Who trains, validates and tests.")
+    preprocess: PreprocessSettings = Field(description="How scans are prepared.")
+    method: MethodSettings = Field(description="How the mapping is learned.")
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(), description="Random changes of the training patches."
+    )
+    train: TrainingSettings = Field(description="How long and how fast to train.")
+    inference: InferenceSettings = Field(
+        InferenceSettings(), description="How a whole volume is predicted."
+    )
+    evaluation: EvaluationSettings = Field(
+        EvaluationSettings(), description="How held-out people are scored."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Pipeline:
+        if self.source == self.target:
+            raise ValueError(f"source and target are both '{self.source}'; name two contrasts")
+        if (self.preprocess.mask == "given") != (self.mask is not None):
+            raise ValueError("preprocess.mask: given and a top-level 'mask' selector go together")
+        divisor = self.method.generator.divisor
+        if any(size % divisor for size in self._sizes()):
+            raise ValueError(f"sizes in train.patch_size must be multiples of {divisor}")
+        return self
+
+    def _sizes(self) -> tuple[int, ...]:
+        flat = self.method.generator.dimensions == "2.5d"
+        return self.train.patch_size[: 2 if flat else 3]
+
+
+def read_pipeline(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
+    """Read a pipeline file and apply ``--set`` overrides.
+
+    Raises:
+        ConfigError: Every error at once, with line numbers.
+    """
+    data = apply_overrides(read_yaml(path), overrides)
+    return validate_settings(
+        Pipeline, data, where=str(path), source=path.read_text(encoding="utf-8")
+    )
+
+
+def pipeline_from_json(data: dict[str, Any], *, where: str) -> Pipeline:
+    """The pipeline recorded in a run folder or model. Raises ConfigError as above."""
+    return validate_settings(Pipeline, data, where=where)
+
+
+def pipeline_schema() -> dict[str, Any]:
+    """JSON Schema of the pipeline file."""
+    return Pipeline.model_json_schema()
+
+
+def build_generator(pipeline: Pipeline) -> Generator:
+    """An untrained generator of the size the pipeline asks for."""
+    return Generator(pipeline.method.generator)
+
+
+def build_method(pipeline: Pipeline, generator: Generator, fabric: Fabric) -> AbstractMethod:
+    """The method that will train ``generator`` on the device of ``fabric``."""
+    return METHODS[pipeline.method.name](generator, pipeline.method, fabric)

@@ -1,0 +1,207 @@
+"""From the files of one case to normalised volumes on the model grid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.compose import Compose
+from monai.transforms.croppad.dictionary import CropForegroundd
+from monai.transforms.spatial.dictionary import Orientationd, Spacingd
+from monai.transforms.transform import Transform
+
+from medtranslate.errors import MedTranslateError
+from medtranslate.geometry import Geometry
+from medtranslate.preprocess.loading import affine_of, geometry_of, load_images, voxels_of
+from medtranslate.preprocess.registration import RegistrationReport
+from medtranslate.preprocess.settings import PreprocessSettings, WindowIntensity
+from medtranslate.preprocess.steps import (
+    AlignTarget,
+    BringTargetOntoSource,
+    CorrectBias,
+    DrawBox,
+    FindMask,
+    NormaliseIntensity,
+    RecordInputs,
+)
+from medtranslate.provenance import hash_json, hash_volume, software_versions
+from medtranslate.volume import IntensityScale
+
+_NAMED_VERSIONS = (
+    "medtranslate", "monai", "nibabel", "numpy", "scikit-image", "scipy", "SimpleITK", "torch"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """One case on the model grid, and what is needed to go back.
+
+    Attributes:
+        name: The case's name.
+        source: Shape ``(1, i, j, k)``, normalised; carries MONAI's record of applied operations.
+        target: Same grid, normalised; None if there was none.
+        mask: Same grid, 0 and 1, made from the source alone.
+        seen: Same grid, 1 where the target scan has voxels; None without target.
+        source_scale: How source values were normalised.
+        target_scale: How target values were normalised; None without target.
+        registration: How the target was registered; None if it was not.
+        fingerprint: Hashes of inputs, settings and outputs, and library versions.
+        native: The source's own grid.
+        chain: The MONAI transforms that were applied.
+    """
+
+    name: str
+    source: MetaTensor
+    target: MetaTensor | None
+    mask: MetaTensor
+    seen: MetaTensor | None
+    source_scale: IntensityScale
+    target_scale: IntensityScale | None
+    registration: RegistrationReport | None
+    fingerprint: dict[str, Any]
+    native: Geometry
+    chain: Compose
+
+    @property
+    def grid(self) -> Geometry:
+        """The model grid."""
+        return geometry_of(self.source)
+
+
+def build_chain(settings: PreprocessSettings) -> Compose:
+    """The MONAI chain of dictionary transforms that ``settings`` describe.
+
+    Takes ``name`` and paths under ``source`` and, where there are any, ``target``, ``mask`` and
+    ``transform``. The source's path through the chain is the same with and without a target.
+    """
+    images = ["source", "target", "mask"]
+    steps: list[Transform] = [
+        load_images(images),
+        RecordInputs(),
+        Orientationd(images, axcodes=settings.orientation, labels=None, allow_missing_keys=True),
+        AlignTarget(settings.align),
+    ]
+    if settings.n4:
+        steps.append(CorrectBias(_mr_keys(settings), allow_missing_keys=True))
+    steps.append(FindMask(settings.mask))
+    if settings.spacing is not None:
+        spacing = Spacingd(
+            ["source", "mask"],
+            pixdim=settings.spacing,
+            mode=("bilinear", "nearest"),
+            allow_missing_keys=True,
+            padding_mode="border",
+        )
+        steps.append(spacing)
+    steps.append(BringTargetOntoSource(settings.target_intensity))
+    if settings.crop_margin_mm is not None:
+        outputs = [*images, "seen"]
+        steps.append(DrawBox(settings.crop_margin_mm))
+        steps.append(
+            CropForegroundd(outputs, "box", allow_smaller=True, allow_missing_keys=True)
+        )
+    steps.append(NormaliseIntensity(settings))
+    return Compose(steps)
+
+
+def prepare(
+    settings: PreprocessSettings,
+    *,
+    name: str,
+    source: Path,
+    target: Path | None = None,
+    mask: Path | None = None,
+    transform: Path | None = None,
+) -> Prepared:
+    """Load one case and bring it onto the model grid in normalised units.
+
+    Args:
+        settings: Which steps.
+        name: Names the case in messages.
+        source: Scan that goes in.
+        target: Scan to compare with; nothing about the source depends on it.
+        mask: Given mask, used if ``settings.mask`` is ``given``.
+        transform: ITK file, points of the source to points of the target, used if
+            ``settings.align`` is ``transforms``.
+
+    Raises:
+        VolumeReadError: If a file cannot be used or a mask or scale cannot be found.
+        GeometryError: If grids do not fit together.
+    """
+    files = {
+        "source": source,
+        "target": target,
+        "mask": mask if settings.mask == "given" else None,
+        "transform": transform if settings.align == "transforms" and target is not None else None,
+    }
+    chain = build_chain(settings)
+    data = run_chain(chain, {"name": name, **{k: v for k, v in files.items() if v is not None}})
+    return Prepared(
+        name=name,
+        source=data["source"],
+        target=data.get("target"),
+        mask=data["mask"],
+        seen=data.get("seen"),
+        source_scale=data["source_scale"],
+        target_scale=data.get("target_scale"),
+        registration=data.get("registration"),
+        fingerprint=_fingerprint(settings, data),
+        native=data["native"],
+        chain=chain,
+    )
+
+
+# A MONAI dictionary holds tensors, paths and reports under their keys.
+def run_chain(chain: Compose, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a chain; an error of ours comes out as it went in, not as MONAI wraps it.
+
+    Raises:
+        MedTranslateError: Whatever a step found wrong.
+    """
+    try:
+        result: dict[str, Any] = chain(dict(data))
+    except RuntimeError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, MedTranslateError):
+            cause = cause.__cause__
+        if cause is None:
+            raise
+        raise cause from None
+    return result
+
+
+def used_versions() -> dict[str, str]:
+    """Versions of the libraries whose code touches the voxels here."""
+    versions = software_versions()
+    return {name: versions[name] for name in _NAMED_VERSIONS if name in versions}
+
+
+def hash_settings(settings: PreprocessSettings) -> str:
+    """SHA-256 of every value of the settings."""
+    return hash_json(settings.model_dump(mode="json"))
+
+
+def hash_outputs(images: Mapping[str, np.ndarray], affine: np.ndarray) -> dict[str, str]:
+    """SHA-256 of each output's voxels and grid, by role."""
+    return {role: hash_volume(array, affine) for role, array in images.items()}
+
+
+def _fingerprint(settings: PreprocessSettings, data: Mapping[str, Any]) -> dict[str, Any]:
+    roles = [role for role in ("source", "target", "mask", "seen") if role in data]
+    outputs = {role: voxels_of(data[role]) for role in roles}
+    return {
+        "inputs": data["inputs"],
+        "settings": hash_settings(settings),
+        "versions": used_versions(),
+        "outputs": hash_outputs(outputs, affine_of(data["source"])),
+    }
+
+
+def _mr_keys(settings: PreprocessSettings) -> list[str]:
+    """Keys of images that are not CT."""
+    intensities = {"source": settings.source_intensity, "target": settings.target_intensity}
+    return [key for key, value in intensities.items() if not isinstance(value, WindowIntensity)]

@@ -1,0 +1,280 @@
+"""Our own steps of the MONAI chain: what MONAI has no transform for."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.spatial.array import ResampleToMatch
+from monai.transforms.transform import MapTransform, Transform
+
+from medtranslate.errors import GeometryError, VolumeReadError
+from medtranslate.geometry import Geometry
+from medtranslate.preprocess.bias import correct_bias
+from medtranslate.preprocess.intensity import measure_scale, normalise
+from medtranslate.preprocess.loading import affine_of, geometry_of, voxels_of
+from medtranslate.preprocess.masks import find_mask
+from medtranslate.preprocess.registration import read_itk_transform, register_rigid
+from medtranslate.preprocess.settings import (
+    IntensitySettings,
+    PreprocessSettings,
+    WindowIntensity,
+)
+from medtranslate.provenance import hash_file, hash_volume
+from medtranslate.volume import Volume
+
+# A MONAI dictionary holds tensors, paths and reports under their keys.
+_Data = dict[Hashable, Any]
+
+_KEPT_STILL_VOXELS = 0.1
+
+
+class RecordInputs(Transform):
+    """Note what came in: hashes of each input, and the source's own grid."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Add ``inputs`` (role to SHA-256) and ``native`` (:class:`Geometry`)."""
+        result = dict(data)
+        roles = [role for role in ("source", "target", "mask") if role in result]
+        result["inputs"] = {r: hash_volume(voxels_of(result[r]), affine_of(result[r])) for r in roles}
+        if "transform" in result:
+            result["inputs"]["transform"] = hash_file(Path(result["transform"]))
+        result["native"] = geometry_of(result["source"])
+        return result
+
+
+class AlignTarget(Transform):
+    """Move the target's affine onto the source; no voxel is touched."""
+
+    def __init__(self, align: str) -> None:
+        """Take ``none``, ``rigid`` or ``transforms``."""
+        self._align = align
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Correct ``target``'s affine and add ``registration`` where one was made.
+
+        Raises:
+            GeometryError: If nothing aligns the two and their grids differ, or they share nothing.
+            VolumeReadError: If a transform file is needed and absent or unusable.
+        """
+        result = dict(data)
+        if "target" not in result:
+            return result
+        target: MetaTensor = result["target"]
+        fixed, moving = geometry_of(result["source"]), geometry_of(target)
+        if self._align == "none":
+            _require_one_grid(result["name"], fixed, moving)
+            return result
+        if self._align == "rigid":
+            world, result["registration"] = register_rigid(
+                Volume(voxels_of(result["source"])[None], fixed),
+                Volume(voxels_of(target)[None], moving),
+            )
+            if result["registration"].displacement_mm < _KEPT_STILL_VOXELS * min(fixed.spacing):
+                return result
+        elif "transform" in result:
+            world = read_itk_transform(Path(result["transform"]))
+        elif fixed.matches(moving):
+            return result
+        else:
+            raise VolumeReadError(
+                f"{result['name']}: preprocess.align is 'transforms' but there is no transform "
+                "file from the target to the source; add one, or set preprocess.align: rigid"
+            )
+        target = target.clone()
+        target.affine = torch.as_tensor(np.linalg.solve(world, affine_of(target)))
+        result["target"] = target
+        return result
+
+
+def _require_one_grid(name: str, fixed: Geometry, moving: Geometry) -> None:
+    if not fixed.matches(moving):
+        raise GeometryError(
+            f"{name}: source and target lie on different grids (source {fixed.describe()}; target "
+            f"{moving.describe()}). Set preprocess.align: rigid to register them, or "
+            "preprocess.align: transforms if the dataset has transform files"
+        )
+
+
+class CorrectBias(MapTransform):
+    """N4 on every key."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Replace the voxels of each key by bias-corrected ones."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            image: MetaTensor = result[key]
+            affine = affine_of(image)
+            # A given affine transform may shear the target; N4 needs its voxel sizes only.
+            spacing = np.linalg.norm(affine[:3, :3], axis=0)
+            geometry = Geometry(tuple(image.shape[1:]), np.diag([*spacing, 1.0]))
+            corrected = correct_bias(voxels_of(image), geometry)
+            result[key] = MetaTensor(torch.from_numpy(corrected)[None]).copy_meta_from(image)
+        return result
+
+
+class FindMask(Transform):
+    """Where the patient is, on the source's own voxels."""
+
+    def __init__(self, name: str) -> None:
+        """Take a key of ``MASKS``, or ``given``."""
+        self._name = name
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Add ``mask`` as 0 and 1, made from ``source`` alone or checked if given.
+
+        Raises:
+            VolumeReadError: If the mask is absent, empty or holds fractions.
+            GeometryError: If a given mask lies on another grid.
+        """
+        result = dict(data)
+        source: MetaTensor = result["source"]
+        geometry = geometry_of(source)
+        if self._name == "given":
+            inside = _check_given(result, geometry)
+        else:
+            inside = find_mask(
+                self._name, voxels_of(source), geometry.spacing, where=f"{result['name']}: source"
+            )
+        mask = MetaTensor(torch.from_numpy(inside.astype(np.float32))[None]).copy_meta_from(source)
+        result["mask"] = mask
+        return result
+
+
+def _check_given(data: Mapping[Hashable, Any], geometry: Geometry) -> np.ndarray:
+    if "mask" not in data:
+        raise VolumeReadError(
+            f"{data['name']}: preprocess.mask is 'given' but this case has no mask file"
+        )
+    own = geometry_of(data["mask"])
+    if not own.matches(geometry):
+        raise GeometryError(
+            f"{data['name']}: the mask lies on another grid than the source (mask "
+            f"{own.describe()}; source {geometry.describe()}). Resample the mask, or let "
+            "preprocess.mask compute one"
+        )
+    voxels = voxels_of(data["mask"])
+    if (voxels != np.rint(voxels)).any() or (voxels < 0).any() or not voxels.any():
+        raise VolumeReadError(
+            f"{data['name']}: the mask must hold whole numbers from 0, and not only 0"
+        )
+    return voxels > 0
+
+
+class BringTargetOntoSource(Transform):
+    """Put the target on the source's working grid: exactly if it lies there, else by one resampling."""
+
+    def __init__(self, intensity: IntensitySettings) -> None:
+        """Take the target's intensity settings, for its background value."""
+        self._background = intensity.low_hu if isinstance(intensity, WindowIntensity) else 0.0
+        self._resample = ResampleToMatch(mode="bilinear", padding_mode="border")
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Replace ``target`` and add ``seen``: 1 where the target scan has voxels."""
+        result = dict(data)
+        if "target" not in result:
+            return result
+        source, target = result["source"], result["target"]
+        if _same_grid(source, target):
+            voxels = voxels_of(target)
+            seen = np.ones(voxels.shape, dtype=bool)
+        else:
+            grid = geometry_of(source)
+            seen = field_of_view(tuple(target.shape[1:]), affine_of(target), grid)
+            if not seen.any():
+                raise GeometryError(
+                    f"{result['name']}: the target does not reach into the source's grid "
+                    f"({grid.describe()}); are they of the same visit?"
+                )
+            voxels = voxels_of(self._resample(target, source))
+            voxels = np.where(seen, voxels, np.float32(self._background))
+        for key, array in (("target", voxels), ("seen", seen.astype(np.float32))):
+            result[key] = MetaTensor(torch.from_numpy(array)[None]).copy_meta_from(source)
+        return result
+
+
+def _same_grid(source: MetaTensor, target: MetaTensor) -> bool:
+    if source.shape != target.shape:
+        return False
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in source.shape[1:]])).reshape(3, -1)
+    points = np.vstack([corners, np.ones(8)])
+    distance = np.abs((affine_of(source) - affine_of(target)) @ points)
+    return bool(distance.max() <= 1e-2)
+
+
+def field_of_view(shape: tuple[int, ...], affine: np.ndarray, grid: Geometry) -> np.ndarray:
+    """Which voxels of ``grid`` have their centre inside the voxels of a scan.
+
+    Args:
+        shape: The scan's voxels along its axes.
+        affine: The scan's voxel index to RAS+ mm; may be sheared.
+        grid: Where to ask.
+
+    Returns:
+        Boolean, ``grid.shape``.
+    """
+    index = np.linalg.solve(affine, grid.affine)
+    inside = np.ones(grid.shape, dtype=bool)
+    i, j, k = (np.arange(n, dtype=np.float64) for n in grid.shape)
+    for axis, size in enumerate(shape):
+        a, b, c, offset = index[axis]
+        position = a * i[:, None, None] + b * j[None, :, None] + c * k[None, None, :] + offset
+        inside &= (position >= -0.5 - 1e-6) & (position <= size - 0.5 + 1e-6)
+    return inside
+
+
+class DrawBox(Transform):
+    """The box around the mask plus a margin, for MONAI's cropping."""
+
+    def __init__(self, margin_mm: float) -> None:
+        """Take the margin in millimetres; it ends where the grid ends."""
+        self._margin_mm = margin_mm
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Add ``box``: 1 inside, on the grid of ``mask``."""
+        result = dict(data)
+        inside = np.argwhere(voxels_of(result["mask"]) > 0.5)
+        margin = np.ceil(self._margin_mm / np.array(geometry_of(result["mask"]).spacing))
+        box = np.zeros(result["mask"].shape, dtype=np.float32)
+        if len(inside):
+            low = np.maximum(inside.min(axis=0) - margin, 0).astype(int)
+            high = (inside.max(axis=0) + margin + 1).astype(int)
+            box[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]] = 1
+        result["box"] = MetaTensor(torch.from_numpy(box)).copy_meta_from(result["mask"])
+        return result
+
+
+class NormaliseIntensity(Transform):
+    """Measure each image's scale inside the mask and bring it into normalised units."""
+
+    def __init__(self, settings: PreprocessSettings) -> None:
+        """Take the intensity settings of both sides."""
+        self._settings = {"source": settings.source_intensity, "target": settings.target_intensity}
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Normalise ``source`` and ``target``; add ``source_scale`` and ``target_scale``.
+
+        Raises:
+            VolumeReadError: If a scale cannot be measured.
+        """
+        result = dict(data)
+        mask = voxels_of(result["mask"]) > 0.5
+        if not mask.any():
+            raise VolumeReadError(
+                f"{result['name']}: no voxel of the mask is left on the model grid; "
+                "is preprocess.spacing_mm larger than the patient?"
+            )
+        for key, settings in self._settings.items():
+            if key not in result:
+                continue
+            stored = voxels_of(result[key])
+            inside = mask & (voxels_of(result["seen"]) > 0.5) if key == "target" else mask
+            scale = measure_scale(settings, stored, inside, where=f"{result['name']}: {key}")
+            normalised = torch.from_numpy(normalise(settings, stored, scale))[None]
+            result[key] = MetaTensor(normalised).copy_meta_from(result[key])
+            result[f"{key}_scale"] = scale
+        return result

@@ -1,0 +1,1 @@
+"""Scores as files a person can keep: one HTML page, CSV tables, JSON."""

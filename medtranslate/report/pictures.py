@@ -1,0 +1,126 @@
+"""Panels as PNG: grey for scans, a diverging map for errors, marks burned in."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from medtranslate.report.panels import SlicePicture, Window
+
+_WIDTH_PIXELS = 480
+_MAX_HEIGHT_PIXELS = 720
+_DPI = 100
+_ERROR_MAP = "berlin"
+"""Diverging with a dark middle: no error is black, like the space around the patient."""
+_MARK_COLOUR = "#f2f2f0"
+_SYNTHETIC_COLOUR = "#ffd166"
+_SOURCE_PERCENTILE = 99.5
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture for the report.
+
+    Attributes:
+        title: What it shows.
+        uri: PNG as a ``data:`` address.
+        alt: The same in words, for who cannot see it.
+        width: Pixels.
+        height: Pixels.
+    """
+
+    title: str
+    uri: str
+    alt: str
+    width: int
+    height: int
+
+
+def draw_panels(
+    picture: SlicePicture,
+    window: Window,
+    *,
+    source_name: str,
+    target_name: str,
+    method: str,
+    error_unit: str,
+) -> tuple[Panel, ...]:
+    """Source (if there is one), synthetic, real and error of one slice.
+
+    Args:
+        picture: The slice.
+        window: Shared by all panels but the source, whose window is its own.
+        source_name: Contrast that went in, for the title.
+        target_name: Contrast that came out.
+        method: Name of the model.
+        error_unit: Unit of the error scale.
+    """
+    panels = []
+    if picture.source is not None:
+        inside = picture.source[picture.mask] if picture.mask.any() else picture.source
+        low, high = float(picture.source.min()), float(np.percentile(inside, _SOURCE_PERCENTILE))
+        low = max(low, 0.0) if low > -_SOURCE_PERCENTILE else low
+        grey = _to_grey(picture.source, low, high)
+        panels.append(_panel(f"Source {source_name}".strip(), grey, picture))
+    shown = {
+        f"Synthetic {target_name}".strip(): picture.prediction,
+        f"Real {target_name}".strip(): picture.reference,
+    }
+    for title, plane in shown.items():
+        mark = "SYNTHETIC" if plane is picture.prediction else ""
+        grey = _to_grey(plane, window.low, window.high)
+        panels.append(_panel(title, grey, picture, mark=mark, detail=f", made by {method}" * bool(mark)))
+    error = np.where(picture.mask, picture.prediction - picture.reference, 0.0)
+    position = np.clip(error / window.error, -1, 1) / 2 + 0.5
+    colours = colormaps[_ERROR_MAP](position)[..., :3]
+    colours[~picture.mask] = 0.0
+    detail = f", from -{window.error:g} to {window.error:g} {error_unit}"
+    panels.append(_panel("Synthetic \u2212 real", colours, picture, detail=detail))
+    return tuple(panels)
+
+
+def error_gradient(steps: int = 9) -> str:
+    """The error map as the colour stops of a CSS gradient, negative first."""
+    positions = np.linspace(0, 1, steps)
+    return ", ".join(to_hex(colormaps[_ERROR_MAP](position)) for position in positions)
+
+
+def _to_grey(plane: np.ndarray, low: float, high: float) -> np.ndarray:
+    width = high - low if high > low else 1.0
+    grey = np.clip((plane.astype(np.float64) - low) / width, 0, 1)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+def _panel(
+    title: str, colours: np.ndarray, picture: SlicePicture, *, mark: str = "", detail: str = ""
+) -> Panel:
+    """Draw one panel with its marks; the sides are lettered in every one."""
+    rows, columns = colours.shape[:2]
+    width = _WIDTH_PIXELS
+    height = round(width * rows * picture.aspect / columns)
+    if height > _MAX_HEIGHT_PIXELS:
+        width, height = round(width * _MAX_HEIGHT_PIXELS / height), _MAX_HEIGHT_PIXELS
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="black")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.imshow(colours, aspect="auto", interpolation="lanczos")
+    for side, letter, align in zip((0.025, 0.975), picture.sides, ("left", "right"), strict=True):
+        figure.text(side, 0.5, letter, color=_MARK_COLOUR, size=12, ha=align, va="center")
+    if mark:
+        figure.text(
+            0.5, 0.02, mark, color=_SYNTHETIC_COLOUR, size=11, weight="bold", ha="center",
+            va="bottom",
+        )  # fmt: skip
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", facecolor="black", pil_kwargs={"optimize": True})
+    data = base64.b64encode(buffer.getvalue()).decode("ascii")
+    alt = f"{title}, slice {picture.index}{detail}"
+    return Panel(title, f"data:image/png;base64,{data}", alt, width, height)

@@ -1,0 +1,1 @@
+"""Whole jobs: configuration and folders in, files out."""

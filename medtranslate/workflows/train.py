@@ -1,0 +1,286 @@
+"""Train: datasets and a pipeline in, a run folder with a model out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from lightning_fabric import Fabric
+
+from medtranslate.checkpoint import save_model
+from medtranslate.data.cases import Case
+from medtranslate.data.patches import PatchSampler, TrainingCase
+from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.geometry import Geometry
+from medtranslate.inference.predict import predict
+from medtranslate.io.atomic import write_json, write_text
+from medtranslate.methods.base import AbstractMethod
+from medtranslate.metrics.protocol import Protocol
+from medtranslate.metrics.scoring import score_case
+from medtranslate.networks.generator import Generator
+from medtranslate.networks.lookup import fit_lookup_map
+from medtranslate.pipeline import Pipeline, build_generator, build_method, read_pipeline
+from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
+from medtranslate.provenance import describe_run
+from medtranslate.volume import IntensityScale, Volume
+from medtranslate.workflows.cohort import Cohort, assemble_cohort
+from medtranslate.workflows.model_card import describe_model
+from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
+
+_LOGGER = logging.getLogger(__name__)
+
+_MODEL_GRID_PROTOCOL = Protocol(name="validation", scale="none", data_range=1.0)
+"""During training scores are taken on the model grid, in the normalised unit."""
+
+
+def train(
+    pipeline: Pipeline,
+    datasets: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool = False,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a model and leave a run folder.
+
+    Args:
+        pipeline: The whole job.
+        datasets: Dataset folders or tables.
+        out: Run folder; must not hold another run unless ``resume``.
+        resume: Go on from the newest checkpoint in ``out``.
+        cache: Folder of prepared scans, shared between runs; ``out/cache`` if None.
+        progress: Told how far things are.
+
+    Returns:
+        The model folder.
+
+    Raises:
+        ConfigError: If ``out`` holds a run and ``resume`` is not set, or one of another pipeline.
+        DatasetError: If scans cannot be paired or people would leak between the splits.
+    """
+    progress = progress or NoProgress()
+    cohort = assemble_cohort(pipeline, datasets)
+    open_run(pipeline, out, resume=resume)
+    write_json(out / "split.json", cohort.split.to_json())
+    prepared = prepare_people(
+        pipeline,
+        [*cohort.part("train"), *cohort.part("val")],
+        cache=cache or out / "cache",
+        progress=progress,
+    )
+    write_json(out / "preprocessing.json", _describe_preprocessing(pipeline, prepared))
+    fabric = make_fabric(pipeline)
+    generator = _start_generator(pipeline, cohort, prepared)
+    method = build_method(pipeline, generator, fabric)
+    loop = TrainingLoop(
+        method,
+        _make_sampler(pipeline, cohort, prepared),
+        settings=pipeline.train,
+        validate=_Validation(pipeline, fabric, cohort, prepared),
+        folder=out,
+        progress=progress,
+    )
+    weights = loop.run(resume=resume)
+    scale = _typical_scale(cohort, prepared)
+    config = {"pipeline": pipeline.model_dump(mode="json"), "split": cohort.split.to_json()}
+    provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
+    save_model(
+        out / "model",
+        weights=weights,
+        config=config,
+        scale=scale,
+        provenance=provenance,
+        card=describe_model(pipeline, cohort),
+    )
+    return out / "model"
+
+
+def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
+    """Write ``pipeline.yaml`` into a fresh run folder, or check that a resumed one fits.
+
+    Raises:
+        ConfigError: If the folder holds a run that was not to be resumed, or of another pipeline.
+    """
+    recorded = out / "pipeline.yaml"
+    if recorded.exists():
+        if not resume:
+            raise ConfigError(
+                f"{out}: holds a run already; choose another --out, or go on with --resume"
+            )
+        if read_pipeline(recorded) != pipeline:
+            raise ConfigError(
+                f"{out}: was started with another pipeline (see {recorded}); resume with that one,"
+                " or choose another --out"
+            )
+        return
+    text = yaml.safe_dump(pipeline.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    write_text(recorded, text)
+
+
+def prepare_people(
+    pipeline: Pipeline, cases: Sequence[Case], *, cache: Path, progress: Progress
+) -> dict[str, PreparedArrays]:
+    """Prepared scans by case name, from the cache where they are there already."""
+    progress.stage("prepare", len(cases))
+    prepared = {}
+    for number, case in enumerate(cases):
+        progress.update(number, case.name)
+        prepared[case.name] = load_or_prepare(
+            pipeline.preprocess,
+            name=case.name,
+            source=case.source,
+            target=case.target,
+            mask=case.mask,
+            transform=case.transform,
+            cache=cache,
+        )
+        registration = prepared[case.name].registration
+        if registration is not None and registration.worse:
+            _LOGGER.warning("%s: registration made the pair worse; it was left alone", case.name)
+    progress.update(len(cases))
+    return prepared
+
+
+def make_fabric(pipeline: Pipeline) -> Fabric:
+    """Device and precision; bf16 autocast where the processor computes in it."""
+    precision = pipeline.train.precision
+    if precision == "auto":
+        if torch.cuda.is_available():
+            fast = torch.cuda.is_bf16_supported()
+        else:
+            fast = torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16-mixed" if fast else "32-true"
+    return Fabric(accelerator="auto", devices=1, precision=precision)
+
+
+def training_mask(arrays: PreparedArrays) -> torch.Tensor:
+    """Where a prediction can be judged: inside the patient and inside the target's field of view."""
+    return arrays.mask if arrays.seen is None else arrays.mask * arrays.seen
+
+
+def _need_target(arrays: PreparedArrays, name: str) -> torch.Tensor:
+    if arrays.target is None:
+        raise DatasetError(f"{name}: has no target scan to learn from")
+    return arrays.target
+
+
+def _start_generator(
+    pipeline: Pipeline, cohort: Cohort, prepared: Mapping[str, PreparedArrays]
+) -> Generator:
+    """A generator that equals the lookup map of the training people."""
+    torch.manual_seed(pipeline.train.seed)
+    generator = build_generator(pipeline)
+    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
+    fitted = fit_lookup_map(
+        (
+            (
+                arrays.source.numpy(),
+                _need_target(arrays, name).numpy(),
+                training_mask(arrays).numpy() > 0,
+            )
+            for name, arrays in people
+        ),
+        seed=pipeline.train.seed,
+    )
+    generator.lookup.load_state_dict(fitted.state_dict())
+    return generator
+
+
+def _make_sampler(
+    pipeline: Pipeline, cohort: Cohort, prepared: Mapping[str, PreparedArrays]
+) -> PatchSampler:
+    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
+    cases = [
+        TrainingCase(arrays.source, _need_target(arrays, name), training_mask(arrays))
+        for name, arrays in people
+    ]
+    return PatchSampler(
+        cases,
+        patch_size=pipeline.train.patch_size,
+        batch_size=pipeline.train.batch_size,
+        seed=pipeline.train.seed,
+        augmentation=pipeline.augmentation,
+    )
+
+
+def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> IntensityScale:
+    """Median of the training targets' scales: what predictions are stored in."""
+    scales = [prepared[case.name].target_scale for case in cohort.part("train")]
+    known = [scale for scale in scales if scale is not None]
+    return IntensityScale(
+        float(np.median([scale.offset for scale in known])),
+        float(np.median([scale.factor for scale in known])),
+        known[0].unit,
+    )
+
+
+def _describe_preprocessing(
+    pipeline: Pipeline, prepared: Mapping[str, PreparedArrays]
+) -> dict[str, object]:
+    return {
+        "settings": pipeline.preprocess.model_dump(mode="json"),
+        "cases": {
+            name: arrays.fingerprint
+            | ({"registration": arrays.registration.to_json()} if arrays.registration else {})
+            for name, arrays in prepared.items()
+        },
+    }
+
+
+class _Validation:
+    """Scores the averaged weights on the validation people, on the model grid."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        fabric: Fabric,
+        cohort: Cohort,
+        prepared: Mapping[str, PreparedArrays],
+    ) -> None:
+        self._pipeline = pipeline
+        self._fabric = fabric
+        self._people = {case.name: prepared[case.name] for case in cohort.part("val")}
+
+    def __call__(self, method: AbstractMethod) -> tuple[dict[str, float], np.ndarray | None]:
+        """Mean scores over people, and a sample picture of the first."""
+        scores, picture = [], None
+        for name, arrays in self._people.items():
+            target = _need_target(arrays, name)
+            prediction = self._predict(method, arrays)
+            scores.append(_score(arrays, target, prediction))
+            if picture is None:
+                picture = _draw_panels(arrays.source, prediction, target)
+        return mean_scores(scores), picture
+
+    def _predict(self, method: AbstractMethod, arrays: PreparedArrays) -> torch.Tensor:
+        with self._fabric.autocast():
+            return predict(
+                method.translate,
+                self._fabric.to_device(arrays.source),
+                settings=self._pipeline.inference,
+                divisor=self._pipeline.method.generator.divisor,
+            ).cpu()
+
+
+def _score(
+    arrays: PreparedArrays, target: torch.Tensor, prediction: torch.Tensor
+) -> dict[str, float]:
+    i, j, k = target.shape[1:]
+    grid = Geometry((i, j, k), arrays.affine)
+    pair = [Volume(image.numpy(), grid, unit="normalised") for image in (target, prediction)]
+    mask = training_mask(arrays)[0].numpy() > 0
+    values = score_case(*pair, mask, protocol=_MODEL_GRID_PROTOCOL).values
+    return {name: values[name] for name in ("psnr", "ssim", "mae")}
+
+
+def _draw_panels(*images: torch.Tensor) -> np.ndarray:
+    """Middle axial slices side by side, front up, 0 to 1."""
+    middle = images[0].shape[3] // 2
+    slices = [np.rot90(image[0, :, :, middle].numpy()) for image in images]
+    return np.clip(np.concatenate(slices, axis=1), 0, 1)

@@ -1,0 +1,146 @@
+"""The training loop: update, validate, keep the best, save what resuming needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from medtranslate.checkpoint import load_newest_checkpoint, save_checkpoint
+from medtranslate.data.patches import PatchSampler
+from medtranslate.errors import CheckpointError
+from medtranslate.methods.base import AbstractMethod
+from medtranslate.pipeline import TrainingSettings
+from medtranslate.workflows.progress import Progress
+from medtranslate.workflows.training_log import TrainingLog
+
+Validate = Callable[[AbstractMethod], tuple[dict[str, float], np.ndarray | None]]
+"""Scores of the averaged weights (empty if nobody validates) and a sample picture."""
+
+SELECTED_BY = "psnr"
+"""The validation score that chooses the best weights."""
+
+
+@dataclass
+class _State:
+    """Where the training stands."""
+
+    step: int = 0
+    seconds: float = 0.0
+    num_validated: int = -1
+    best_score: float = float("-inf")
+    best_step: int = 0
+
+
+class TrainingLoop:
+    """Trains a method until its steps or its time are used up.
+
+    What resuming needs is saved after each validation. With ``num_steps``, stopping and resuming
+    gives the weights of an uninterrupted training, bit for bit on the CPU.
+    """
+
+    def __init__(
+        self,
+        method: AbstractMethod,
+        sampler: PatchSampler,
+        *,
+        settings: TrainingSettings,
+        validate: Validate,
+        folder: Path,
+        progress: Progress,
+    ) -> None:
+        """``folder`` is the run folder; checkpoints and logs go below it."""
+        self._method = method
+        self._sampler = sampler
+        self._settings = settings
+        self._validate = validate
+        self._checkpoints = folder / "checkpoints"
+        self._logs = folder / "logs"
+        self._progress = progress
+        self._state = _State()
+        self._best: dict[str, Tensor] = {}
+
+    def run(self, *, resume: bool) -> dict[str, Tensor]:
+        """Train to the end; the best averaged weights by validation score.
+
+        Raises:
+            CheckpointError: If too many updates had non-finite gradients.
+        """
+        if resume:
+            self._load()
+        settings = self._settings
+        self._progress.stage("train", settings.num_steps or settings.budget_seconds or 0)
+        with TrainingLog(self._logs, first_step=self._state.step) as log:
+            if self._state.num_validated < 0:
+                self._validate_and_save(log)
+            with closing(self._sampler.batches(self._state.step)) as batches:
+                while self._fraction() < 1:
+                    self._advance(next(batches), log)
+                    if self._fraction() * settings.num_validations >= self._state.num_validated + 1:
+                        self._validate_and_save(log)
+        return self._best
+
+    def _advance(self, batch: dict[str, Tensor], log: TrainingLog) -> None:
+        started = time.monotonic()
+        terms = self._method.update(batch, progress=self._fraction())
+        self._state.step += 1
+        self._state.seconds += time.monotonic() - started
+        self._check_skipped()
+        log.add_terms(self._state.step, self._state.seconds, terms, self._method.num_skipped)
+        done = self._state.step if self._settings.num_steps else self._state.seconds
+        self._progress.update(done, f"loss {terms['loss']:.4f}  best {self._describe_best()}")
+
+    def _fraction(self) -> float:
+        if self._settings.num_steps is not None:
+            return self._state.step / self._settings.num_steps
+        return min(1.0, self._state.seconds / (self._settings.budget_seconds or 1.0))
+
+    def _validate_and_save(self, log: TrainingLog) -> None:
+        started = time.monotonic()
+        scores, picture = self._validate(self._method)
+        score = scores.get(SELECTED_BY, float(self._state.step))
+        if score > self._state.best_score:
+            self._state.best_score, self._state.best_step = score, self._state.step
+            weights = self._method.generator.state_dict()
+            self._best = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
+        log.add_scores(self._state.step, scores)
+        if picture is not None:
+            log.add_picture(self._state.step, picture)
+        self._state.num_validated = int(self._fraction() * self._settings.num_validations)
+        self._state.seconds += time.monotonic() - started
+        save_checkpoint(self._checkpoints, self._state.step, self._to_save())
+
+    def _to_save(self) -> dict[str, Any]:
+        return {"method": self._method.state(), "best": self._best, "loop": vars(self._state)}
+
+    def _load(self) -> None:
+        newest = load_newest_checkpoint(self._checkpoints)
+        if newest is None:
+            return
+        _, saved = newest
+        self._method.load_state(saved["method"])
+        self._best = saved["best"]
+        self._state = _State(**saved["loop"])
+
+    def _check_skipped(self) -> None:
+        if self._method.num_skipped > self._settings.max_skipped:
+            raise CheckpointError(
+                f"training stopped at step {self._state.step}: {self._method.num_skipped} updates had"
+                " non-finite losses or gradients (limit train.max_skipped ="
+                f" {self._settings.max_skipped}). Lower method.optimiser.learning_rate or set"
+                " train.precision: 32-true; --resume goes on from the last good checkpoint"
+            )
+
+    def _describe_best(self) -> str:
+        return f"{self._state.best_score:.2f} dB" if self._state.best_step else "-"
+
+
+def mean_scores(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of each score over subjects; empty if there are none."""
+    return {key: sum(s[key] for s in scores) / len(scores) for key in scores[0]} if scores else {}

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+
+from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
+from medtranslate.data.patches import PatchSampler, TrainingCase
+
+NO_CHANGE = AugmentationSettings(
+    flip_probability=0, affine_probability=0, deformation_probability=0, contrast_probability=0,
+    bias_probability=0, noise_probability=0, blur_probability=0,
+)  # fmt: skip
+
+
+def _case(shape=(40, 36, 32), seed=0):
+    """A target that can be computed from the source, and a mask off the centre."""
+    source = torch.rand((1, *shape), generator=torch.Generator().manual_seed(seed)) + 0.2
+    mask = torch.zeros_like(source)
+    mask[:, 20:, :18, 4:28] = 1
+    return TrainingCase(source, 2 * source, mask)
+
+
+def _sampler(cases, *, seed=0, augmentation=NO_CHANGE, patch_size=(16, 16, 16), batch_size=2):
+    return PatchSampler(
+        cases, patch_size=patch_size, batch_size=batch_size, seed=seed, augmentation=augmentation
+    )
+
+
+def test_patches_keep_source_target_and_mask_together():
+    batch = _sampler([_case()]).draw(3)
+
+    assert batch["source"].shape == (2, 1, 16, 16, 16)
+    torch.testing.assert_close(batch["target"], 2 * batch["source"])
+    assert (batch["mask"].sum(dim=(1, 2, 3, 4)) > 0).all()
+
+
+def test_patches_are_pieces_of_the_volume():
+    case = _case()
+    patch = _sampler([case], batch_size=1).draw(0)["source"][0, 0]
+    corner = torch.nonzero(case.source[0] == patch[0, 0, 0])[0]
+    i, j, k = corner.tolist()
+
+    torch.testing.assert_close(case.source[0, i : i + 16, j : j + 16, k : k + 16], patch)
+
+
+def test_a_step_draws_the_same_batch_every_time():
+    sampler = _sampler([_case(), _case(seed=1)], augmentation=AugmentationSettings())
+
+    torch.testing.assert_close(sampler.draw(5), sampler.draw(5), rtol=0, atol=0)
+    assert not torch.equal(sampler.draw(5)["source"], sampler.draw(6)["source"])
+
+
+def test_batches_drawn_ahead_are_those_of_their_steps():
+    sampler = _sampler([_case(), _case(seed=1)], augmentation=AugmentationSettings())
+    batches = sampler.batches(7)
+    ahead = [next(batches) for _ in range(6)]
+    batches.close()
+
+    torch.testing.assert_close(ahead, [sampler.draw(s) for s in range(7, 13)], rtol=0, atol=0)
+
+
+def test_a_volume_smaller_than_the_patch_is_padded():
+    batch = _sampler([_case((40, 36, 10))], patch_size=(16, 16, 16)).draw(0)
+
+    assert batch["source"].shape == (2, 1, 16, 16, 16)
+
+
+def test_every_subject_is_drawn():
+    cases = [_case(), TrainingCase(*(torch.full((1, 20, 20, 20), 9.0),) * 2, torch.ones(1, 20, 20, 20))]
+    drawn = {float(_sampler(cases, batch_size=1).draw(s)["source"].max()) > 5 for s in range(12)}
+
+    assert drawn == {True, False}
+
+
+@pytest.mark.parametrize("name", ["flip_probability", "affine_probability", "deformation_probability"])
+def test_spatial_changes_are_shared(name):
+    settings = NO_CHANGE.model_copy(update={name: 1.0})
+    case = _case()
+    augment = build_augmentation(settings).set_random_state(seed=1)
+
+    changed = augment({"source": case.source, "target": case.target, "mask": case.mask})
+
+    np.testing.assert_allclose(changed["target"], 2 * changed["source"], atol=1e-5)
+    assert not np.allclose(changed["source"], case.source)
+    assert set(np.unique(changed["mask"])) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    "name", ["contrast_probability", "bias_probability", "noise_probability", "blur_probability"]
+)
+def test_intensity_changes_touch_the_source_only(name):
+    settings = NO_CHANGE.model_copy(update={name: 1.0})
+    case = _case()
+    augment = build_augmentation(settings).set_random_state(seed=2)
+
+    changed = augment({"source": case.source, "target": case.target, "mask": case.mask})
+
+    assert not np.allclose(changed["source"], case.source)
+    np.testing.assert_array_equal(changed["target"], case.target)
+    np.testing.assert_array_equal(changed["mask"], case.mask)
+
+
+def test_only_left_and_right_are_mirrored():
+    settings = NO_CHANGE.model_copy(update={"flip_probability": 1.0})
+    case = _case()
+
+    changed = build_augmentation(settings)(
+        {"source": case.source, "target": case.target, "mask": case.mask}
+    )
+
+    np.testing.assert_array_equal(changed["source"], case.source.flip(1))

@@ -1,0 +1,166 @@
+"""A volume comes back whole from windows and padding."""
+
+import numpy as np
+import pytest
+import torch
+
+from medtranslate.inference import predict as module
+from medtranslate.inference.predict import InferencePlan, plan_inference, predict
+from medtranslate.inference.settings import InferenceSettings
+
+SHAPES = [(20, 20, 20), (21, 17, 33), (8, 40, 37)]
+WINDOWS = [None, (16, 16, 16), (8, 24, 12)]
+
+
+def settings(**values):
+    return InferenceSettings(**({"memory_gb": 4.0} | values))
+
+
+def volume(shape, seed=0):
+    return torch.from_numpy(np.random.default_rng(seed).random((1, *shape), dtype=np.float32))
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("divisor", [1, 8])
+def test_a_constant_stays_the_constant(shape, window, divisor):
+    source = torch.full((1, *shape), -0.75)
+
+    prediction = predict(
+        lambda patch: patch * 2, source, settings=settings(window=window), divisor=divisor
+    )
+
+    assert prediction.shape == source.shape
+    torch.testing.assert_close(prediction, torch.full((1, *shape), -1.5), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("divisor", [1, 8, 16])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_identity_on_a_whole_volume_gives_every_voxel_back_exactly(shape, divisor):
+    source = volume(shape)
+
+    prediction = predict(lambda patch: patch, source, settings=settings(), divisor=divisor)
+
+    torch.testing.assert_close(prediction, source, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_identity_in_windows_gives_every_voxel_back(shape):
+    source = volume(shape)
+
+    prediction = predict(
+        lambda patch: patch, source, settings=settings(window=(16, 16, 16)), divisor=8
+    )
+
+    torch.testing.assert_close(prediction, source, rtol=0, atol=1e-6)
+
+
+def test_windows_and_the_whole_volume_agree_for_a_voxelwise_translator():
+    source = volume((21, 30, 25))
+
+    whole = predict(torch.sin, source, settings=settings(), divisor=4)
+    windows = predict(torch.sin, source, settings=settings(window=(12, 16, 8)), divisor=4)
+
+    torch.testing.assert_close(windows, whole, rtol=0, atol=1e-6)
+
+
+def test_the_translator_sees_only_multiples_of_its_divisor():
+    seen = set()
+
+    def translate(patch):
+        seen.add(tuple(patch.shape[2:]))
+        return patch
+
+    predict(translate, volume((21, 17, 33)), settings=settings(window=(10, 50, 20)), divisor=8)
+    predict(translate, volume((21, 17, 33)), settings=settings(), divisor=8)
+
+    assert seen == {(16, 24, 24), (24, 24, 40)}
+
+
+def test_the_padding_repeats_the_edge():
+    sums = []
+
+    def translate(patch):
+        sums.append(float(patch.min()))
+        return patch
+
+    predict(translate, volume((5, 6, 7)) + 1, settings=settings(), divisor=4)
+
+    assert min(sums) >= 1
+
+
+def test_gradients_are_not_recorded():
+    weight = torch.nn.Parameter(torch.ones(1))
+
+    prediction = predict(lambda patch: patch * weight, volume((4, 4, 4)), settings=settings())
+
+    assert not prediction.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("values", "shape", "expected"),
+    [
+        ({"memory_gb": 1.0}, (80, 80, 80), None),
+        ({"memory_gb": 0.1}, (100, 200, 150), (96, 96, 96)),
+        ({"memory_gb": 0.0001}, (40, 200, 150), (48, 96, 96)),
+        ({"window": (60, 64, 300)}, (100, 200, 150), (64, 64, 160)),
+        ({"window": (60, 64, 300), "memory_gb": 0.1}, (100, 200, 150), (64, 64, 160)),
+    ],
+)
+def test_windows_are_used_when_asked_for_or_when_memory_is_short(values, shape, expected):
+    plan = plan_inference(
+        shape, settings=InferenceSettings(**values), divisor=16, bytes_per_voxel=1000
+    )
+
+    assert plan.window == expected
+
+
+def test_without_a_limit_half_of_the_free_memory_decides(monkeypatch):
+    monkeypatch.setattr(module, "_free_bytes", lambda device: 2_000_000)
+    fits = {"settings": InferenceSettings(), "bytes_per_voxel": 1000}
+
+    assert plan_inference((10, 10, 10), **fits).window is None
+    assert plan_inference((10, 10, 11), **fits).window == (10, 10, 11)
+
+
+def test_the_plan_says_in_the_sidecar_what_was_done():
+    assert InferencePlan(None, 0.5).to_json() == {"Window": None}
+    assert InferencePlan((8, 8, 16), 0.25).to_json() == {
+        "Window": [8, 8, 16],
+        "Overlap": 0.25,
+        "Blending": "gaussian",
+    }
+
+
+def test_a_device_without_memory_for_the_whole_volume_gets_windows():
+    calls = []
+
+    def translate(patch):
+        calls.append(tuple(patch.shape[2:]))
+        if patch.shape[2] > 96:
+            raise torch.OutOfMemoryError("no memory")
+        return patch
+
+    source = volume((110, 6, 5))
+    prediction = predict(translate, source, settings=settings())
+
+    assert calls[0] == (110, 6, 5)
+    assert set(calls[1:]) == {(96, 6, 5)}
+    torch.testing.assert_close(prediction, source, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("translate", "message"),
+    [
+        (lambda patch: patch[..., 1:], "expected the same spatial shape"),
+        (lambda patch: patch / 0, "64 non-finite voxels"),
+    ],
+)
+def test_a_translator_that_gives_something_else_is_refused(translate, message):
+    with pytest.raises(ValueError, match=message):
+        predict(translate, volume((4, 4, 4)), settings=settings())
+
+
+def test_a_source_without_channel_is_refused():
+    with pytest.raises(ValueError, match=r"expected \(c, i, j, k\)"):
+        predict(lambda patch: patch, torch.zeros(4, 4, 4), settings=settings())

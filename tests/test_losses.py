@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+
+from medtranslate.losses import LossSettings, reconstruction_loss
+
+ONLY_L1 = LossSettings(l1=1, gradient=0, ssim=0)
+
+
+def _pair(shape=(2, 1, 20, 22, 24), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.rand(shape, generator=generator)
+    return target, target + 0.1 * torch.randn(shape, generator=generator)
+
+
+def test_equal_images_lose_nothing():
+    target, _ = _pair()
+
+    loss = reconstruction_loss(target, target, torch.ones_like(target), settings=LossSettings())
+
+    torch.testing.assert_close(loss, torch.tensor(0.0), atol=1e-6, rtol=0)
+
+
+def test_l1_is_the_mean_over_the_mask():
+    target, prediction = _pair()
+    mask = (torch.arange(24) < 7).float().expand_as(target).contiguous()
+
+    loss = reconstruction_loss(target, prediction, mask, settings=ONLY_L1)
+
+    expected = np.abs(prediction.numpy() - target.numpy())[mask.numpy() > 0].mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+def test_nothing_outside_the_mask_counts():
+    target, prediction = _pair()
+    mask = torch.ones_like(target)
+    mask[:, :, :9] = 0
+    disturbed = prediction.clone()
+    disturbed[:, :, :9] += 5
+
+    losses = [
+        reconstruction_loss(target, p, mask, settings=LossSettings())
+        for p in (prediction, disturbed)
+    ]
+
+    torch.testing.assert_close(losses[0], losses[1])
+
+
+@pytest.mark.parametrize("axis", [2, 3, 4])
+def test_the_gradient_term_sees_steps_along_every_axis(axis):
+    target = torch.zeros(1, 1, 16, 16, 16)
+    stripes = (torch.arange(16) % 2).float()
+    prediction = target + stripes.reshape([16 if a == axis else 1 for a in range(5)])
+    settings = LossSettings(l1=0, gradient=1, ssim=0)
+
+    loss = reconstruction_loss(target, prediction, torch.ones_like(target), settings=settings)
+
+    torch.testing.assert_close(loss, torch.tensor(15 * 16 * 16 / (3 * 16**3)))
+
+
+def test_the_ssim_term_is_one_minus_that_of_scikit_image_on_every_fourth_slice():
+    target, prediction = _pair(shape=(1, 1, 40, 44, 8))
+    settings = LossSettings(l1=0, gradient=0, ssim=1)
+
+    loss = reconstruction_loss(target, prediction, torch.ones_like(target), settings=settings)
+
+    expected = []
+    for k in (0, 4):
+        x, y = target[0, 0, :, :, k].numpy(), prediction[0, 0, :, :, k].numpy()
+        _, ssim_map = structural_similarity(
+            x,
+            y,
+            data_range=1.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            full=True,
+        )
+        expected.append(ssim_map[5:-5, 5:-5].mean())
+    np.testing.assert_allclose(float(loss), 1 - np.mean(expected), rtol=1e-3)
