@@ -97,7 +97,7 @@ def test_json_hashes_ignore_the_order_of_keys_but_not_of_lists():
 def test_versions_are_told_without_importing_the_libraries():
     code = (
         "import sys; from medtranslate.provenance import software_versions as s; v = s();"
-        "print(v['monai'], 'monai' in sys.modules, 'torch' in sys.modules, 'SimpleITK' in sys.modules)"
+        "print(v['monai'], *[name in sys.modules for name in ('monai', 'torch', 'SimpleITK')])"
     )
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
-from medtranslate.cli.output import ExitCode, Job, Outcome, perform, report_usage_error
-from medtranslate.workflows.progress import Progress
+if TYPE_CHECKING:
+    # Help must answer at once: what runs and prints a command is imported when one is run.
+    from medtranslate.cli.output import Job, Outcome
+    from medtranslate.workflows.progress import Progress
 
 app = typer.Typer(
     name="medtranslate",
@@ -47,10 +49,12 @@ def main() -> NoReturn:
     arguments = sys.argv[1:]
     if "--json" not in arguments:
         sys.exit(app(args=arguments, prog_name="medtranslate"))
+    from medtranslate.cli.output import ExitCode, report_usage_error
+
     try:
         code = app(args=arguments, prog_name="medtranslate", standalone_mode=False)
     except typer.TyperException as error:
-        report_usage_error(str(error))
+        report_usage_error(error.format_message())
         code = ExitCode.USER_INPUT
     sys.exit(code)
 
@@ -69,7 +73,9 @@ def _shared(
     as_json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     context.obj = as_json
@@ -279,9 +285,7 @@ def phantom(
     context: typer.Context,
     out: Out,
     subjects: Annotated[int, typer.Option("--subjects", metavar="N", min=1, help="How many.")],
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same bytes.")
-    ],
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same bytes.")],
     spacing_mm: Annotated[
         float, typer.Option("--spacing-mm", metavar="MM", help="Voxel size.")
     ] = 2.0,
@@ -312,6 +316,7 @@ def schema(context: typer.Context, as_json: Json = False) -> None:
     """Print the JSON Schema of the pipeline file."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.output import Outcome
         from medtranslate.pipeline import pipeline_schema
 
         return Outcome(pipeline_schema())
@@ -320,4 +325,6 @@ def schema(context: typer.Context, as_json: Json = False) -> None:
 
 
 def _finish(context: typer.Context, job: Job, *, as_json: bool) -> NoReturn:
+    from medtranslate.cli.output import perform
+
     raise typer.Exit(perform(job, as_json=as_json or bool(context.obj)))

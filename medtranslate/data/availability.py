@@ -47,7 +47,8 @@ class PairRow:
         num_people: People with at least one such visit.
         num_visits: Such visits.
         num_same_grid: Those whose two scans lie on one grid.
-        transforms: ``source <- target`` and how many visits come with a transform file for it.
+        transforms: Which is source and which target, and how many visits come with a transform
+            file for it.
     """
 
     first: str
@@ -104,6 +105,7 @@ def on_one_grid(one: ScanFacts, two: ScanFacts) -> bool | None:
 def list_pairs(
     index: DatasetIndex, visits: Sequence[Visit], facts: Mapping[Path, ScanFacts]
 ) -> tuple[PairRow, ...]:
+    """Every two contrasts that some visit has both of."""
     rows = []
     for first, second in itertools.combinations(index.contrasts, 2):
         both = [v for v in visits if {first, second} <= {s.contrast for s in v.images}]
@@ -114,7 +116,7 @@ def list_pairs(
             selectors = {"source": Selector.parse(source), "target": Selector.parse(target)}
             count = sum(find_transform(index, visit, **selectors) is not None for visit in both)
             if count:
-                ways[f"{source} ← {target}"] = count
+                ways[f"source {source}, target {target}"] = count
         same = 0
         for visit in both:
             one, two = (_first_of(visit, contrast, facts) for contrast in (first, second))
@@ -131,6 +133,7 @@ def _first_of(visit: Visit, contrast: str, facts: Mapping[Path, ScanFacts]) -> S
 def list_courses(
     index: DatasetIndex, visits: Sequence[Visit], facts: Mapping[Path, ScanFacts]
 ) -> tuple[CourseRow, ...]:
+    """Every contrast that somebody was scanned in more than once."""
     rows = []
     for contrast in index.contrasts:
         having = [v for v in visits if contrast in {s.contrast for s in v.images}]

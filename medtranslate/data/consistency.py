@@ -37,20 +37,26 @@ class FindingList:
     places: dict[Remark, list[str]] = field(default_factory=dict)
 
     def add(self, remark: Remark, where: str | None = None) -> None:
+        """Take a remark about ``where``; about the whole dataset if None."""
         found = self.places.setdefault(remark, [])
-        if where is not None and where not in found:
-            found.append(where)
+        if where is not None:
+            place = f"{where} ({remark.detail})" if remark.detail else where
+            if place not in found:
+                found.append(place)
 
     def sorted(self) -> tuple[Finding, ...]:
+        """What was found, worst first."""
         ranked = sorted(self.places.items(), key=lambda item: SEVERITIES.index(item[0].severity))
         return tuple(Finding(r.severity, tuple(where), r.what, r.do) for r, where in ranked)
 
 
 def label_scan(scan: Scan) -> str:
+    """Person, visit and contrast, as findings name a scan."""
     return f"{label_visit(scan.subject, scan.session)} {scan.contrast}"
 
 
 def label_visit(subject: str, session: str | None) -> str:
+    """Person and visit, as findings name them."""
     return subject.partition("/")[2] + (f" ses-{session}" if session else "")
 
 
@@ -75,7 +81,21 @@ def find_copies(
             )
 
 
+def find_in_scans(
+    index: DatasetIndex, facts: Mapping[Path, ScanFacts], findings: FindingList
+) -> None:
+    """What is wrong with single files; a mask does not repeat what is wrong with its scan."""
+    told: set[tuple[str, Remark]] = set()
+    for scan in sorted(index.scans, key=lambda scan: scan.kind != "image"):
+        visit = label_visit(scan.subject, scan.session)
+        for remark in facts[scan.path].remarks:
+            if scan.kind == "image" or (visit, remark) not in told:
+                findings.add(remark, label_scan(scan))
+            told.add((visit, remark))
+
+
 def find_missing(contrasts: Sequence[str], visits: Sequence[Visit], findings: FindingList) -> None:
+    """Visits without a contrast that others have."""
     for contrast in contrasts:
         has = [v for v in visits if contrast in {s.contrast for s in v.images}]
         lacking = [v for v in visits if contrast not in {s.contrast for s in v.images}]
@@ -100,6 +120,7 @@ def find_missing(contrasts: Sequence[str], visits: Sequence[Visit], findings: Fi
 
 
 def examine_visit(visit: Visit, facts: Mapping[Path, ScanFacts], findings: FindingList) -> None:
+    """What does not fit together within one visit."""
     where = label_visit(visit.subject, visit.session)
     for contrast, scans in itertools.groupby(
         sorted(visit.images, key=lambda s: s.contrast), key=lambda s: s.contrast

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -33,11 +33,15 @@ _CENTRE_SAMPLES = 60
 
 @dataclass(frozen=True)
 class Remark:
-    """Something about one scan or pair: what is wrong, and what to do."""
+    """Something about one scan or pair: what is wrong, and what to do.
+
+    Equal remarks about several scans are told once; ``detail`` is what differs from scan to scan.
+    """
 
     severity: Severity
     what: str
     do: str
+    detail: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def examine_scan(path: Path, *, suffix: str | None, kind: Kind) -> ScanFacts:
         header = read_header(path)
     except (VolumeReadError, GeometryError) as error:
         return ScanFacts(path, None, None, (_refused(path, error),))
-    remarks = list(_examine_header(header))
+    remarks = [*_examine_warnings(header), *_examine_grid(header)]
     voxels = None
     try:
         if kind == "image":
@@ -105,8 +109,11 @@ def examine_scan(path: Path, *, suffix: str | None, kind: Kind) -> ScanFacts:
             remarks += _examine_values(voxels, header, suffix=suffix)
         else:
             read_mask(path)
-    except (VolumeReadError, GeometryError) as error:
+    except VolumeReadError as error:
         remarks.append(_refused(path, error))
+    except GeometryError as error:
+        # It tells what the header's warnings told, and worse.
+        remarks = [_refused(path, error), *_examine_grid(header)]
     return ScanFacts(path, header, voxels, tuple(remarks))
 
 
@@ -116,16 +123,19 @@ def _refused(path: Path, error: Exception) -> Remark:
     what, separator, do = text.rpartition(". ")
     if not separator:
         what, do = text, "replace the file, or take it out of the dataset"
-    return Remark("error", f"cannot be used: {what}", do)
+    return Remark("error", what, do[:1].lower() + do[1:])
 
 
-def _examine_header(header: ScanHeader) -> Iterator[Remark]:
+def _examine_warnings(header: ScanHeader) -> Iterator[Remark]:
+    for text in header.warnings:
+        severity: Severity = "warning" if "form" in text else "note"
+        yield Remark(severity, text, "check in a viewer that the scan lies where it should")
+
+
+def _examine_grid(header: ScanHeader) -> Iterator[Remark]:
     geometry = header.geometry
     extent = [n * s for n, s in zip(geometry.shape, geometry.spacing, strict=True)]
     shape = "×".join(str(n) for n in geometry.shape)
-    for text in header.warnings:
-        severity: Severity = "warning" if "form" in text else "note"
-        yield Remark(severity, text, "check that the scan lies where it should, in any viewer")
     cubes = np.ptp(geometry.spacing) < 1e-3 * max(geometry.spacing)
     slab = min(extent) < _THIN_SLAB_MM and max(geometry.shape) >= 4 * min(geometry.shape)
     if cubes and slab:
@@ -208,15 +218,15 @@ def _examine_values(
     elif facts.at_maximum > _SATURATED_SHARE:
         yield Remark(
             "warning",
-            f"saturated: {100 * facts.at_maximum:.1f} % of the scanned voxels have the largest "
-            f"value, {facts.maximum:g}",
-            "bright tissue is cut off there; learn from and score such places with care",
+            "saturated: many voxels share the largest value, so bright tissue is cut off",
+            "learn from and score bright tissue with care",
+            f"{100 * facts.at_maximum:.1f} % at {facts.maximum:g}",
         )
     if header.dtype == "uint8":
         yield Remark(
             "note",
-            f"8-bit: at most 256 grey levels ({facts.num_values} used)",
-            "fine for learning; errors below one level mean nothing",
+            "8-bit: at most 256 grey levels",
+            "nothing; errors below one grey level mean nothing",
         )
 
 
@@ -224,14 +234,16 @@ def _examine_hounsfield(facts: VoxelFacts) -> Iterator[Remark]:
     if facts.minimum > _AIR_HU:
         yield Remark(
             "error",
-            f"a CT without air: the smallest value is {facts.minimum:g}, expected about -1000 HU",
+            "a CT without air, which is about -1000 HU: it is not in HU",
             "convert it to HU (rescale slope and intercept of the DICOM series)",
+            f"smallest value {facts.minimum:g}",
         )
     elif facts.minimum < CT_RANGE_HU[0]:
         yield Remark(
             "note",
-            f"CT values down to {facts.minimum:g}, padding outside the scanner's field of view",
+            f"CT values below {CT_RANGE_HU[0]:g}, padding outside the scanner's field of view",
             f"nothing; they count as {CT_RANGE_HU[0]:g} HU",
+            f"down to {facts.minimum:g}",
         )
 
 
@@ -243,15 +255,16 @@ def compare_scans(first: ScanFacts, second: ScanFacts) -> Iterator[Remark]:
     if overlap < _MIN_OVERLAP:
         yield Remark(
             "error",
-            f"their fields of view share only {100 * overlap:.0f} % of the smaller one",
-            "check that both are of the same place, and their headers; register them first",
+            "the fields of view of two scans of one visit hardly overlap",
+            "check that both show the same place and their headers are right; then register them",
+            f"{100 * overlap:.0f} % of the smaller one",
         )
         return
     if first.voxels is None or second.voxels is None:
         return
     if first.voxels.sha256 == second.voxels.sha256 and first.voxels.num_values > 1:
         yield Remark(
-            "error", "hold equal voxels: one is a copy of the other", "find the right file"
+            "error", "two contrasts hold equal voxels: one is a copy", "find the right file"
         )
         return
     if first.voxels.centre_mm is None or second.voxels.centre_mm is None:
@@ -260,8 +273,9 @@ def compare_scans(first: ScanFacts, second: ScanFacts) -> Iterator[Remark]:
     if distance > _MAX_DISTANCE_MM:
         yield Remark(
             "warning",
-            f"the middles of what they show lie {distance:.0f} mm apart",
+            "the middles of what two scans of one visit show lie far apart",
             "look at both in one viewer; if they do not fit, set preprocess.align: rigid",
+            f"{distance:.0f} mm",
         )
 
 

@@ -145,7 +145,10 @@ class _BidsReader:
         if path.suffix.lower() in _DICOM_SUFFIXES:
             self.num_dicom += 1
         relative = path.relative_to(self.root)
-        in_subject = any(part.startswith("sub-") for part in relative.parts[:-1])
+        folders = relative.parts[:-1]
+        if "derivatives" not in folders[:1]:
+            folders = folders[:1]
+        in_subject = any(folder.startswith("sub-") for folder in folders)
         if in_subject and scan_suffix(path) is not None:
             self._take_scan(path, relative, days)
 
@@ -236,18 +239,18 @@ class _BidsReader:
 
     def _explain_emptiness(self) -> str:
         expected = "expected names such as sub-01/anat/sub-01_T1w.nii.gz"
-        if self.num_dicom:
-            return (
-                f"no scans in {self.root.name}: it holds {self.num_dicom} DICOM files; convert "
-                f"them first, for example with dcm2niix or dcm2bids ({expected})"
-            )
         below = sorted(path.parent.name for path in self.root.glob("*/dataset_description.json"))
         if below:
             return (
-                f"no scans in {self.root.name}: it holds the datasets {', '.join(below)}; "
+                f"no scans in {self.name} itself: it holds the datasets {', '.join(below)}; "
                 "give one of them"
             )
-        return f"no scans in {self.root.name}: {expected}; or describe the files in a CSV table"
+        if self.num_dicom:
+            return (
+                f"no scans in {self.name}: it holds {self.num_dicom} DICOM files; convert "
+                f"them first, for example with dcm2niix or dcm2bids ({expected})"
+            )
+        return f"no scans in {self.name}: {expected}; or describe the files in a CSV table"
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from medtranslate.data.consistency import (
     FindingList,
     examine_visit,
     find_copies,
+    find_in_scans,
     find_missing,
-    label_scan,
 )
 from medtranslate.data.findings import SEVERITIES, Remark, ScanFacts, Severity, examine_scan
 from medtranslate.data.index import read_description
@@ -103,35 +104,31 @@ def inspect_dataset(
         index: The dataset.
         on_scan: Called before each file is read, for a progress bar.
     """
-    findings = FindingList()
     facts: dict[Path, ScanFacts] = {}
     for scan in index.scans:
         if on_scan is not None:
             on_scan(scan.path)
         facts[scan.path] = examine_scan(scan.path, suffix=scan.suffix, kind=scan.kind)
-        for remark in facts[scan.path].remarks:
-            findings.add(remark, label_scan(scan))
     visits = group_visits(index)
-    for problem in index.problems:
-        findings.add(Remark("warning", problem, ""))
+    findings = FindingList()
+    find_in_scans(index, facts, findings)
     find_copies(index, facts, findings)
-    find_missing(index.contrasts, visits, findings)
     for visit in visits:
         examine_visit(visit, facts, findings)
-    pairs = list_pairs(index, visits, facts)
-    courses = list_courses(index, visits, facts)
-    listed = findings.sorted()
-    return Inspection(
+    for problem in index.problems:
+        findings.add(Remark("warning" if visits else "error", problem, ""))
+    find_missing(index.contrasts, visits, findings)
+    inspection = Inspection(
         name=index.name,
         place=index.root,
         facts=_describe_dataset(index, visits),
         contrasts=index.contrasts,
         visits=list_visits(visits, facts),
-        pairs=pairs,
-        courses=courses,
-        findings=listed,
-        verdict=_judge_dataset(index, visits, facts, pairs, courses, listed),
+        pairs=list_pairs(index, visits, facts),
+        courses=list_courses(index, visits, facts),
+        findings=findings.sorted(),
     )
+    return replace(inspection, verdict=_judge_dataset(inspection))
 
 
 def inspect_file(path: Path) -> Inspection:
@@ -187,69 +184,77 @@ def _describe_file(facts: ScanFacts, suffix: str | None) -> tuple[tuple[str, str
 def _describe_dataset(index: DatasetIndex, visits: Sequence[Visit]) -> tuple[tuple[str, str], ...]:
     description = read_description(index.root) if index.root.is_dir() else {}
     masks = sum(scan.kind != "image" for scan in index.scans)
-    held = f"{len(index.scans) - masks} scans, {masks} masks and segmentations"
+    held = _count(len(index.scans) - masks, "scan")
+    held += ", " + _count(masks, "mask or segmentation", "masks and segmentations") if masks else ""
     rows = [("title", description.get("Name", "")), ("licence", description.get("License", ""))]
     rows += [
-        ("people", str(len(index.subjects))),
-        ("visits", str(len(visits))),
-        ("files", held),
+        ("people", str(len(index.subjects) or "")),
+        ("visits", str(len(visits) or "")),
+        ("files", held if index.scans else ""),
+        ("masks", _describe_masks(visits)),
     ]
     return tuple((label, value) for label, value in rows if value)
 
 
-def _judge_dataset(
-    index: DatasetIndex,
-    visits: Sequence[Visit],
-    facts: Mapping[Path, ScanFacts],
-    pairs: Sequence[PairRow],
-    courses: Sequence[CourseRow],
-    findings: Sequence[Finding],
-) -> str:
-    """One line: can it be used, for what, and what comes first."""
-    images = [scan for scan in index.scans if scan.kind == "image"]
-    if not images:
-        return f"Nothing to use here: {index.problems[-1] if index.problems else 'no scans'}."
-    bad = [s for s in images if any(r.severity == "error" for r in facts[s.path].remarks)]
-    holding = (
-        _count(len(index.subjects), "person", "people") + " with " + ", ".join(index.contrasts)
+def _describe_masks(visits: Sequence[Visit]) -> str:
+    """Selector of each kind of mask and how many visits have it."""
+    counts = Counter(
+        contrast
+        for visit in visits
+        for contrast in {s.contrast for s in (*visit.scans, *visit.shared) if s.kind != "image"}
     )
-    if len(bad) == len(images):
-        worst = next(finding for finding in findings if finding.severity == "error")
-        return f"Do not use it as it is: {worst.what.partition(':')[0]} ({_all(len(bad))})."
-    uses = _name_uses(pairs, courses)
-    apart = sorted({pair.align for pair in pairs if pair.align != "none"})
-    errors = [finding for finding in findings if finding.severity == "error"]
-    if bad:
-        head = f"Usable without {_count(len(bad), 'scan', 'scans')} of {len(images)}"
-    elif errors:
-        head = f"Look first: {errors[0].what.partition(':')[0]}"
-    elif apart:
-        head = "Usable after registration"
-    elif any(finding.severity == "warning" for finding in findings):
-        head = "Usable with care"
-    else:
-        head = "Ready"
-    return f"{head}: {holding}. {uses}"
+    told = {len(visits): "every visit"}
+    return ", ".join(
+        f"{contrast} ({told.get(count, f'{count} of {len(visits)} visits')})"
+        for contrast, count in sorted(counts.items())
+    )
 
 
-def _name_uses(pairs: Sequence[PairRow], courses: Sequence[CourseRow]) -> str:
-    if pairs:
-        best = max(pairs, key=lambda pair: (pair.num_people, pair.num_visits))
-        text = f"{len(pairs)} pairs of contrasts" if len(pairs) > 1 else "One pair of contrasts"
-        text += f", at most {_count(best.num_people, 'person', 'people')} a pair"
-        if best.num_people < 2:
-            text += "; join other datasets to train and test on different people"
-        return text + "."
-    if courses:
-        return (
-            f"No two contrasts to pair; {courses[0].num_people} people can be followed over time."
+def _judge_dataset(inspection: Inspection) -> str:
+    """One line: can it be used, for what, and what comes first."""
+    cells = [cell for row in inspection.visits for cell in row.cells.values()]
+    num_scans = sum(len(cell.grids) for cell in cells)
+    num_bad = sum(len(cell.grids) for cell in cells if cell.severity == "error")
+    uses = _name_uses(inspection)
+    errors = [finding for finding in inspection.findings if finding.severity == "error"]
+    if not num_scans:
+        return "Nothing to use here yet: no scans were found."
+    if num_bad == num_scans:
+        reason = errors[0].what.partition(":")[0]
+        what = "its only scan" if num_bad == 1 else f"all {num_bad} scans"
+        return f"Do not use it as it is: {reason} ({what}); {uses}."
+    if num_bad:
+        return f"Usable without {num_bad} of its {num_scans} scans: {uses}."
+    if errors:
+        return f"Look first: {errors[0].what.partition(':')[0]}; {uses}."
+    if any(pair.align != "none" for pair in inspection.pairs):
+        return f"Usable after registration (preprocess.align): {uses}."
+    if inspection.count("warning"):
+        return f"Usable with care: {uses}."
+    return f"Ready: {uses}."
+
+
+def _name_uses(inspection: Inspection) -> str:
+    people = len({row.subject for row in inspection.visits})
+    held = f"{_count(people, 'person', 'people')}, {_count(len(inspection.contrasts), 'contrast')}"
+    if inspection.pairs:
+        best = max(inspection.pairs, key=_rank_pair)
+        text = (
+            f"{held}, {_count(len(inspection.pairs), 'pair')} of contrasts (at most "
+            f"{_count(best.num_people, 'person', 'people')}: {best.first} ↔ {best.second})"
         )
-    return "No two contrasts to pair, nobody with two visits."
+        return text if people > 1 else f"{text}; add people, one cannot both train and test"
+    if inspection.courses:
+        followed = _count(inspection.courses[0].num_people, "person", "people")
+        return f"{held}, no pair of contrasts, {followed} with several visits"
+    return f"{held}, no pair of contrasts and nobody with several visits"
 
 
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def _rank_pair(pair: PairRow) -> tuple[int, int, bool]:
+    """Most people first; at equal numbers, two contrasts rather than one with and without agent."""
+    suffixes = {contrast.partition("+")[0] for contrast in (pair.first, pair.second)}
+    return pair.num_people, pair.num_visits, len(suffixes) > 1
 
 
-def _all(number: int) -> str:
-    return "its only scan" if number == 1 else f"all {number} scans"
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"

@@ -17,7 +17,7 @@ from torch import Tensor
 from medtranslate.errors import CheckpointError
 from medtranslate.networks.lookup import NUM_BINS, LookupMap
 
-COPY_SOURCE = "copy the source"
+COPY_SOURCE = "copy of the source"
 HISTOGRAM_MATCH = "histogram match"
 LOOKUP_MAP = "lookup map"
 
@@ -104,7 +104,9 @@ def lookup_from_weights(weights: Mapping[str, Tensor], *, prefix: str = "lookup.
     except KeyError as error:
         raise CheckpointError(f"the model's weights hold no {error}; train it again") from error
     if nodes.shape != (NUM_BINS,) or values.shape != (NUM_BINS,):
-        raise CheckpointError(f"the lookup map of the model has {nodes.shape} nodes, not {NUM_BINS}")
+        raise CheckpointError(
+            f"the lookup map of the model has {nodes.shape} nodes, not {NUM_BINS}"
+        )
     lookup.nodes.copy_(nodes)
     lookup.values.copy_(values)
     return lookup

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from medtranslate.errors import GeometryError
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.similarity import (
     masked_ssim,
@@ -17,7 +16,7 @@ from medtranslate.metrics.similarity import (
     peak_signal_to_noise,
     whole_ssim,
 )
-from medtranslate.metrics.yardstick import Yardstick, make_yardstick
+from medtranslate.metrics.yardstick import Yardstick, make_yardstick, require_same_grid
 from medtranslate.volume import IntensityScale, Volume
 
 Better = Literal["higher", "lower", "closer to 0"]
@@ -121,11 +120,7 @@ def score_case(
         ConfigError: If the protocol lacks a data range that it needs.
         DatasetError: If intensities cannot be scored; the message says why.
     """
-    if not reference.geometry.matches(prediction.geometry):
-        raise GeometryError(
-            f"reference and prediction lie on different grids ({reference.geometry.describe()} and "
-            f"{prediction.geometry.describe()}); resample the prediction onto the reference first"
-        )
+    require_same_grid(reference.geometry, prediction.geometry, what="prediction")
     yardstick = make_yardstick(reference, mask, protocol)
     return score_against(yardstick, yardstick.bring(prediction.voxels, scale=prediction_scale))
 

@@ -120,6 +120,30 @@ def make_yardstick(reference: Volume, mask: np.ndarray, protocol: Protocol) -> Y
     )
 
 
+def require_same_grid(reference: Geometry, other: Geometry, *, what: str) -> None:
+    """Refuse to compare voxels that lie in different places.
+
+    Args:
+        reference: Grid of the reference.
+        other: Grid to compare with it.
+        what: Names the other scan in the message.
+
+    Raises:
+        GeometryError: If the grids differ; the message describes both.
+    """
+    if reference.matches(other):
+        return
+    mine, theirs = reference.describe(), other.describe()
+    if mine == theirs:
+        corners = np.array(np.meshgrid(*[(0, n - 1) for n in reference.shape])).reshape(3, -1)
+        moved = (other.affine - reference.affine)[:3] @ np.vstack([corners, np.ones(8)])
+        theirs += f", up to {np.linalg.norm(moved, axis=0).max():.2f} mm away"
+    raise GeometryError(
+        f"reference and {what} lie on different grids (reference {mine}; {what} {theirs}). "
+        f"Resample the {what} onto the reference's grid first; scores are never resampled silently"
+    )
+
+
 def find_voxel_axis(geometry: Geometry, axis: AnatomicalAxis) -> int:
     """Which of ``(i, j, k)`` runs nearest to the direction that ``axis`` slices cut across."""
     letters = _LETTERS[axis]

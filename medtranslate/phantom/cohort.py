@@ -68,7 +68,7 @@ def make_cohort(
     seed: int,
     spacing_mm: float = 2.0,
     visits: int = 1,
-    progress: Callable[[str], None] | None = None,
+    on_person: Callable[[int, str], None] | None = None,
 ) -> None:
     """Simulate people and write them as a BIDS dataset.
 
@@ -81,21 +81,21 @@ def make_cohort(
         seed: Not negative.
         spacing_mm: Size of the cubic voxels, millimetres, 1 to 16.
         visits: 1, or 2 for sessions ``ses-1`` and ``ses-2`` with atrophy and lesion growth.
-        progress: Called with each person's name when its files are written.
+        on_person: Called with each person's number and name when its files are written.
 
     Raises:
         ValueError: If an argument is out of range.
         DatasetError: If ``out`` holds anything.
         MissingExtraError: If nilearn is not installed.
     """
-    _check_arguments(subjects=subjects, seed=seed, spacing_mm=spacing_mm, visits=visits)
+    check_request(subjects=subjects, seed=seed, spacing_mm=spacing_mm, visits=visits)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"{out} is not an empty folder. Give the name of a new one")
     template = load_template()
     geometry = scan_grid(spacing_mm)
     command = (
         f"medtranslate phantom --out {out.name} --subjects {subjects} --seed {seed}"
-        f" --spacing {spacing_mm:g} --visits {visits}"
+        f" --spacing-mm {spacing_mm:g} --visits {visits}"
     )
     _write_description(out, command)
     rows = []
@@ -108,8 +108,8 @@ def make_cohort(
         if visits > 1:
             _write_sessions(out, name, seen)
         rows.append(_participant_row(name, person, seen[0].anatomy))
-        if progress is not None:
-            progress(f"sub-{name}")
+        if on_person is not None:
+            on_person(number, f"sub-{name}")
     _write_table(out / "participants.tsv", PARTICIPANT_COLUMNS, rows)
     _write_checksums(out)
 
@@ -134,7 +134,12 @@ def simulate_visits(
         )
 
 
-def _check_arguments(*, subjects: int, seed: int, spacing_mm: float, visits: int) -> None:
+def check_request(*, subjects: int, seed: int, spacing_mm: float, visits: int) -> None:
+    """Refuse what :func:`make_cohort` cannot make.
+
+    Raises:
+        ValueError: If an argument is out of the range given there.
+    """
     if subjects < 1:
         raise ValueError(f"subjects is {subjects}, expected at least 1")
     if seed < 0:
@@ -242,7 +247,7 @@ def _write_description(out: Path, command: str) -> None:
         {"Name": "Truth about the simulated people", "DatasetType": "derivative", **common},
     )
     write_text(out / "README.md", DATASET_README.format(command=command, licence=TEMPLATE_LICENCE))
-    write_text(out / ".bidsignore", f"**/ct/\n{CHECKSUMS}\n")
+    write_text(out / ".bidsignore", f"**/ct\n{CHECKSUMS}\n")
     rows = [f"{tissue.value}\t{tissue.name.lower()}" for tissue in Tissue]
     write_text(out / DERIVATIVES / "dseg.tsv", "\n".join(["index\tname", *rows]) + "\n")
 

@@ -10,7 +10,7 @@ from medtranslate.phantom.anatomy import Template
 from medtranslate.phantom.deformation import rotation
 from medtranslate.phantom.fields import Texture
 
-_REACH = 2.5
+_REACH = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def draw_lesions(
     lesions = []
     for centre in points.T[chosen]:
         radius = np.clip(generator.lognormal(np.log(3.4), 0.4), 1.8, 8.0)
-        radii = radius * np.exp(generator.uniform(-0.3, 0.3, size=3))
+        radii = radius * np.exp(generator.uniform(-0.45, 0.45, size=3))
         turn = rotation(generator.uniform(-90.0, 90.0, size=3))
         lesions.append(Lesion(centre + generator.uniform(-1.0, 1.0, size=3), radii, turn))
     return tuple(lesions)
@@ -81,7 +81,7 @@ def lesion_cover(
         near = (offset**2).sum(axis=0) < (_REACH * lesion.radii.max()) ** 2
         local = lesion.axes.T @ offset[:, near] / lesion.radii[:, None]
         radius = np.sqrt((local**2).sum(axis=0))
-        irregular = radius * np.exp(0.15 * np.clip(texture.at(points[:, near]), -2.5, 2.5))
+        irregular = radius * np.exp(0.25 * np.clip(texture.at(points[:, near]), -2.5, 2.5))
         inside = 0.5 + (1.0 - irregular) * lesion.radii.mean() / border_mm
         cover[near] = np.maximum(cover[near], np.clip(inside, 0.0, 1.0))
     return cover

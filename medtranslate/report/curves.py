@@ -83,7 +83,7 @@ def draw_curves(board: Scoreboard, measure: str) -> str:
     with matplotlib.rc_context(style):
         figure = Figure(figsize=(5.4, 3.0))
         FigureCanvasSVG(figure)
-        axes = figure.add_axes((0.105, 0.165, 0.885, 0.80))
+        axes = figure.add_axes((0.105, 0.165, 0.855, 0.80))
         _draw_lines(axes, board, measure)
         _dress(axes, board, measure)
         buffer = io.StringIO()

@@ -12,9 +12,11 @@ from medtranslate.metrics.similarity import bounding_box
 from medtranslate.metrics.yardstick import Yardstick
 
 _MARGIN_VOXELS = 6
+_MIN_SHARE = 0.5
+"""A slice through a small part is enlarged, to no less than this share of the whole patient."""
 _CT_WINDOW_HU = (-250.0, 1000.0)
 _VIEW_PERCENTILE = 99.5
-_ERROR_PERCENTILE = 99
+_ERROR_PERCENTILE = 95
 
 _VIEWS = {"axial": ("LR", "PA"), "coronal": ("LR", "IS"), "sagittal": ("PA", "IS")}
 _SIDES = {"axial": ("R", "L"), "coronal": ("R", "L"), "sagittal": ("A", "P")}
@@ -73,7 +75,7 @@ def cut_slice(
     spacing = [geometry.spacing[number] for number in rest]
     across, _ = _VIEWS[axis]
     transpose = letters[0] in across
-    box = bounding_box(yardstick.mask.any(axis=0), margin=_MARGIN_VOXELS)
+    box = _choose_box(yardstick.mask, index)
 
     def turn(plane: np.ndarray) -> np.ndarray:
         plane = plane[box].astype(np.float32)
@@ -97,6 +99,24 @@ def cut_slice(
     )
 
 
+def _choose_box(mask: np.ndarray, index: int) -> tuple[slice, ...]:
+    """Rows and columns to show: the patient's box, or a part of its shape around a small slice."""
+    whole = bounding_box(mask.any(axis=0), margin=_MARGIN_VOXELS)
+    if not mask[index].any():
+        return whole
+    part = bounding_box(mask[index], margin=_MARGIN_VOXELS)
+    sizes = [edge.stop - edge.start for edge in whole]
+    needed = [edge.stop - edge.start for edge in part]
+    share = max(_MIN_SHARE, *(need / size for need, size in zip(needed, sizes, strict=True)))
+    box = []
+    for edge, small, size in zip(whole, part, sizes, strict=True):
+        length = min(size, int(np.ceil(share * size)))
+        start = (small.start + small.stop - length) // 2
+        start = min(max(start, edge.start), edge.stop - length)
+        box.append(slice(start, start + length))
+    return tuple(box)
+
+
 @dataclass(frozen=True)
 class Window:
     """Grey window and error limits that all panels of a report share, in scored units."""
@@ -110,7 +130,7 @@ def find_window(pictures: Sequence[SlicePicture], *, is_ct: bool, ct_low: float)
     """One window for every synthetic and real panel, and one error scale.
 
     The grey window of MR reaches from 0 to the 99.5th percentile of the real slices shown, that of
-    CT from -250 to 1000 HU. The error scale reaches to the 99th percentile of its size, rounded up.
+    CT from -250 to 1000 HU. The error scale reaches to the 95th percentile of its size, rounded up.
 
     Args:
         pictures: Slices that will be shown.

@@ -65,18 +65,20 @@ def draw_panels(
     panels = []
     if picture.source is not None:
         inside = picture.source[picture.mask] if picture.mask.any() else picture.source
-        low, high = float(picture.source.min()), float(np.percentile(inside, _SOURCE_PERCENTILE))
-        low = max(low, 0.0) if low > -_SOURCE_PERCENTILE else low
-        grey = _to_grey(picture.source, low, high)
+        low, high = np.percentile(inside, (100 - _SOURCE_PERCENTILE, _SOURCE_PERCENTILE))
+        grey = _to_grey(picture.source, min(float(low), 0.0), float(high))
         panels.append(_panel(f"Source {source_name}".strip(), grey, picture))
     shown = {
         f"Synthetic {target_name}".strip(): picture.prediction,
         f"Real {target_name}".strip(): picture.reference,
     }
     for title, plane in shown.items():
-        mark = "SYNTHETIC" if plane is picture.prediction else ""
         grey = _to_grey(plane, window.low, window.high)
-        panels.append(_panel(title, grey, picture, mark=mark, detail=f", made by {method}" * bool(mark)))
+        if plane is picture.prediction:
+            detail = f", made by {method}"
+            panels.append(_panel(title, grey, picture, mark="SYNTHETIC", detail=detail))
+        else:
+            panels.append(_panel(title, grey, picture))
     error = np.where(picture.mask, picture.prediction - picture.reference, 0.0)
     position = np.clip(error / window.error, -1, 1) / 2 + 0.5
     colours = colormaps[_ERROR_MAP](position)[..., :3]
@@ -113,10 +115,10 @@ def _panel(
     axes.set_axis_off()
     axes.imshow(colours, aspect="auto", interpolation="lanczos")
     for side, letter, align in zip((0.025, 0.975), picture.sides, ("left", "right"), strict=True):
-        figure.text(side, 0.5, letter, color=_MARK_COLOUR, size=12, ha=align, va="center")
+        figure.text(side, 0.5, letter, color=_MARK_COLOUR, size=19, ha=align, va="center")
     if mark:
         figure.text(
-            0.5, 0.02, mark, color=_SYNTHETIC_COLOUR, size=11, weight="bold", ha="center",
+            0.5, 0.02, mark, color=_SYNTHETIC_COLOUR, size=19, weight="bold", ha="center",
             va="bottom",
         )  # fmt: skip
     buffer = io.BytesIO()

@@ -47,13 +47,17 @@ def render_inspection(inspection: Inspection) -> RenderableType:
     """Everything a person needs, the verdict last, where the eye is."""
     parts: list[RenderableType] = [_title(inspection)]
     if inspection.visits:
-        parts += [Text(), _visit_table(inspection)]
+        hint = "voxels, where the axes run to, spacing in mm"
+        parts.append(_under("Scans", hint, _visit_table(inspection)))
     if inspection.pairs:
-        parts += [Text(), _pair_table(inspection)]
+        hint = "contrasts of the same person and visit"
+        parts.append(_under("Pairs", hint, _pair_table(inspection)))
     if inspection.courses:
-        parts += [Text(), _course_table(inspection)]
+        hint = "people with more than one visit"
+        parts.append(_under("Over time", hint, _course_table(inspection)))
     if inspection.findings:
-        parts += [Text(), _finding_list(inspection.findings)]
+        hint = "✗ do not use as it is   ! look first   · good to know"
+        parts.append(_under("Findings", hint, _finding_list(inspection.findings)))
     verdict = Text(inspection.verdict, style="bold " + _STYLES[_worst(inspection)])
     return Group(*parts, Text(), verdict)
 
@@ -72,23 +76,25 @@ def _title(inspection: Inspection) -> RenderableType:
     return Group(Text(inspection.name, style="bold"), Padding(table, (0, 0, 0, 2)))
 
 
-def _new_table(title: str, *columns: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0)
-    )
+def _new_table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(Text(column), header_style="dim")
+        table.add_column(Text(column), header_style="dim", overflow="fold")
     return table
+
+
+def _under(title: str, hint: str, content: RenderableType) -> RenderableType:
+    """A block with a title and, dimmed beside it, how to read it."""
+    heading = Text(title, style="bold")
+    heading.append(f"  {hint}", style="not bold dim")
+    return Group(Text(), heading, content)
 
 
 def _visit_table(inspection: Inspection) -> Table:
     has_days = any(row.days is not None for row in inspection.visits)
-    has_masks = any(row.masks for row in inspection.visits)
     head = ["person", *(["day"] if has_days else [])]
-    table = _new_table(
-        "Scans: voxels, spacing in mm, direction of the axes",
-        *head, *inspection.contrasts, *(["masks"] if has_masks else []),
-    )  # fmt: skip
+    contrasts = [contrast.replace("+", "\n+") for contrast in inspection.contrasts]
+    table = _new_table(*head, *contrasts)
     groups = [[row] for row in inspection.visits]
     if len(groups) > _ROWS_SHOWN_SINGLY:
         groups = group_alike(inspection.visits)
@@ -99,7 +105,6 @@ def _visit_table(inspection: Inspection) -> Table:
             _name_group(group),
             *([day] if has_days else []),
             *(_render_cell(row.cells.get(contrast)) for contrast in inspection.contrasts),
-            *([Text("\n".join(row.masks))] if has_masks else []),
         )
     return table
 
@@ -124,7 +129,7 @@ def _render_cell(cell: Cell | None) -> Text:
             continue
         shape = "×".join(str(n) for n in grid.shape)
         spacing = "×".join(f"{s:.3g}" for s in grid.spacing)
-        lines.append(f"{shape}\n{spacing} {grid.orientation}")
+        lines.append(f"{shape} {grid.orientation}\n{spacing}")
     text = Text("\n".join(lines), style=_STYLES[cell.severity])
     if cell.severity is not None:
         text.append(f" {_MARKS[cell.severity]}", style="bold")
@@ -132,7 +137,7 @@ def _render_cell(cell: Cell | None) -> Text:
 
 
 def _pair_table(inspection: Inspection) -> Table:
-    table = _new_table("Pairs", "contrasts", "people", "visits", "on one grid", "preprocess.align")
+    table = _new_table("contrasts", "people", "visits", "on one grid", "preprocess.align")
     for row in inspection.pairs:
         table.add_row(
             Text(f"{row.first} ↔ {row.second}"),
@@ -145,7 +150,7 @@ def _pair_table(inspection: Inspection) -> Table:
 
 
 def _course_table(inspection: Inspection) -> Table:
-    table = _new_table("Over time", "contrast", "people", "days between visits", "on one grid")
+    table = _new_table("contrast", "people", "days between visits", "on one grid")
     for row in inspection.courses:
         days = "not told"
         if row.days is not None:
@@ -156,7 +161,7 @@ def _course_table(inspection: Inspection) -> Table:
     return table
 
 
-def _finding_list(findings: Sequence[Finding]) -> RenderableType:
+def _finding_list(findings: Sequence[Finding]) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(no_wrap=True)
     table.add_column()
@@ -167,8 +172,8 @@ def _finding_list(findings: Sequence[Finding]) -> RenderableType:
             body.append(f"\nwhere: {_list_places(finding.where)}", style="dim")
         if finding.do:
             body.append(f"\ndo: {finding.do}", style="default")
-        table.add_row(Text(f"{_MARKS[finding.severity]} {finding.severity}", style=style), body)
-    return Group(Text("Findings", style="bold"), table)
+        table.add_row(Text(_MARKS[finding.severity], style=f"bold {style}"), body)
+    return table
 
 
 def _list_places(where: Sequence[str]) -> str:

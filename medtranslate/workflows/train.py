@@ -19,6 +19,7 @@ from medtranslate.geometry import Geometry
 from medtranslate.inference.predict import predict
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.methods.base import AbstractMethod
+from medtranslate.methods.baselines import HistogramMatch, fit_histogram_match
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoring import score_case
 from medtranslate.networks.generator import Generator
@@ -33,6 +34,9 @@ from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
 
 _LOGGER = logging.getLogger(__name__)
+
+HISTOGRAM_KEY = "histogram_match"
+"""Key of the model's configuration that holds the histogram baseline."""
 
 _MODEL_GRID_PROTOCOL = Protocol(name="validation", scale="none", data_range=1.0)
 """During training scores are taken on the model grid, in the normalised unit."""
@@ -88,7 +92,11 @@ def train(
     )
     weights = loop.run(resume=resume)
     scale = _typical_scale(cohort, prepared)
-    config = {"pipeline": pipeline.model_dump(mode="json"), "split": cohort.split.to_json()}
+    config = {
+        "pipeline": pipeline.model_dump(mode="json"),
+        "split": cohort.split.to_json(),
+        HISTOGRAM_KEY: _fit_histogram(cohort, prepared).to_json(),
+    }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
     save_model(
         out / "model",
@@ -190,6 +198,16 @@ def _start_generator(
     )
     generator.lookup.load_state_dict(fitted.state_dict())
     return generator
+
+
+def _fit_histogram(
+    cohort: Cohort, prepared: Mapping[str, PreparedArrays]
+) -> HistogramMatch:
+    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
+    return fit_histogram_match(
+        (_need_target(arrays, name).numpy(), training_mask(arrays).numpy() > 0)
+        for name, arrays in people
+    )
 
 
 def _make_sampler(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -17,24 +18,33 @@ from medtranslate.io.atomic import (
 )
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_the_final_name_appears_only_when_the_block_ends(tmp_path):
     path = tmp_path / "deep" / "a.bin"
     with atomic_writer(path) as file:
         file.write(b"whole")
         assert not path.exists()
     assert path.read_bytes() == b"whole"
-    assert os.listdir(path.parent) == ["a.bin"]
+    assert names_in(path.parent) == ["a.bin"]
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_interruption_keeps_the_old_content_and_leaves_no_temporary(tmp_path, error):
     path = tmp_path / "a.bin"
     write_bytes(path, b"old")
-    with pytest.raises(error), atomic_writer(path) as file:
-        file.write(b"half")
-        raise error
+
+    def write_half() -> None:
+        with atomic_writer(path) as file:
+            file.write(b"half")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.bin"]
+    assert names_in(tmp_path) == ["a.bin"]
 
 
 def test_a_new_file_gets_the_permissions_any_new_file_gets(tmp_path):
@@ -63,7 +73,7 @@ def test_the_data_are_on_the_disk_before_the_name_and_the_folder_after(tmp_path,
     fsync, replace = os.fsync, type(tmp_path).replace
 
     def record_flush(handle: int) -> None:
-        order.append("folder" if os.path.isdir(f"/proc/self/fd/{handle}") else "file")
+        order.append("folder" if Path(f"/proc/self/fd/{handle}").is_dir() else "file")
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", record_flush)
@@ -87,7 +97,7 @@ def test_json_keeps_order_and_names_and_ends_with_a_line(tmp_path):
 def test_numbers_json_cannot_hold_are_refused(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "a.json", {"psnr": float("inf")})
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_a_folder_under_the_final_name_is_refused(tmp_path):

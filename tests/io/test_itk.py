@@ -76,6 +76,21 @@ def test_truncation_anywhere_is_refused(tmp_path, voxels, suffix, packed, kept):
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_packed_voxels_without_their_checksum_are_refused(tmp_path, voxels, suffix):
+    path = write_with_itk(tmp_path / f"a{suffix}", voxels, np.eye(4), packed=True)
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(VolumeReadError, match=r"cut off|packed bytes, expected"):
+        read_volume(path)
+
+
+def test_a_length_of_packed_voxels_that_the_file_contradicts_is_refused(tmp_path, voxels):
+    path = write_with_itk(tmp_path / "a.mha", voxels, np.eye(4), packed=True)
+    replace_in(path, rb"CompressedDataSize = .*", b"CompressedDataSize = 20")
+    with pytest.raises(VolumeReadError, match=r"packed bytes, expected the 20 "):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
 def test_a_flipped_bit_in_packed_voxels_is_refused(tmp_path, suffix):
     noise = np.random.default_rng(0).integers(0, 3000, (20, 20, 20)).astype(np.int16)
     path = write_with_itk(tmp_path / f"a{suffix}", noise, np.eye(4), packed=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import subprocess
 import sys
 import time
@@ -25,6 +24,10 @@ from medtranslate.volume import Volume
 SUFFIXES = [".nii.gz", ".nii", ".nrrd", ".mha"]
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_all_48_orientations_come_back_bit_for_bit(tmp_path, make_volume, orientation, suffix):
     volume = make_volume(orientation=orientation)
@@ -36,7 +39,7 @@ def test_all_48_orientations_come_back_bit_for_bit(tmp_path, make_volume, orient
     np.testing.assert_array_equal(back.array, volume.array)
     np.testing.assert_allclose(back.geometry.affine, volume.geometry.affine, atol=1e-5)
     assert back.geometry.orientation == orientation
-    assert sorted(os.listdir(tmp_path)) == [path.name]
+    assert names_in(tmp_path) == [path.name]
 
 
 def test_nibabel_and_simpleitk_read_the_same_place(tmp_path, make_volume):
@@ -113,7 +116,7 @@ def test_a_whole_number_type_rounds_and_refuses_what_does_not_fit(tmp_path, make
             replace(volume, array=volume.array.astype(np.float64) * 1e300),
             dtype=np.float32,
         )
-    assert os.listdir(tmp_path) == ["a.nii.gz"]
+    assert names_in(tmp_path) == ["a.nii.gz"]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -123,7 +126,7 @@ def test_voxels_that_are_not_finite_are_never_written(tmp_path, make_volume, bad
     array[0, 1, 2, 3] = bad
     with pytest.raises(VolumeWriteError, match="1 of 910 voxels"):
         write_volume(tmp_path / "a.nii.gz", replace(volume, array=array))
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_wrong_arguments_are_refused_before_anything_is_written(
 ):
     with pytest.raises(ValueError, match=reason):
         write_volume(tmp_path / name, make_volume(), **options)
-    assert os.listdir(tmp_path) == []
+    assert names_in(tmp_path) == []
 
 
 def test_several_channels_are_refused(tmp_path, make_volume):
@@ -185,7 +188,7 @@ def test_a_write_that_went_wrong_leaves_the_old_file_and_nothing_else(
     with pytest.raises(VolumeWriteError, match="differs from what was meant"):
         write_volume(path, make_volume(), sidecar={"Synthetic": True})
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["a.nii.gz"]
+    assert names_in(tmp_path) == ["a.nii.gz"]
 
 
 @pytest.fixture
@@ -210,7 +213,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tiny_disk, suffix):
     volume = Volume(noise, Geometry((60, 60, 60), np.eye(4)))
     with pytest.raises(VolumeWriteError, match=r"a\.n?.*nothing was written under this name"):
         write_volume(tiny_disk / f"a{suffix}", volume, sidecar={"Synthetic": True})
-    assert os.listdir(tiny_disk) == []
+    assert names_in(tiny_disk) == []
 
 
 WRITE_FOR_EVER = """
@@ -242,6 +245,6 @@ def test_a_killed_writer_never_leaves_part_of_a_file_under_the_final_name(tmp_pa
             step = int(volume.voxels.min())
             assert volume.voxels.max() == step + 8
             assert json.loads(sidecar_path(path).read_text())["step"] in (step, step + 1)
-    scans = [name for name in os.listdir(tmp_path) if name.endswith((".nii.gz", ".nii"))]
+    scans = [name for name in names_in(tmp_path) if name.endswith((".nii.gz", ".nii"))]
     assert scans in ([], ["a.nii.gz"])
-    assert any(name.endswith(".tmp.gz") for name in os.listdir(tmp_path)) or scans
+    assert any(name.endswith(".tmp.gz") for name in names_in(tmp_path)) or scans

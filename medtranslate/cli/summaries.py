@@ -1,0 +1,155 @@
+"""What each command shows a person, and the plain data it gives a machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from medtranslate.cli.output import ExitCode, Outcome
+
+if TYPE_CHECKING:
+    # Scoring two files must not wait for the deep-learning libraries that these import.
+    from medtranslate.data.inspection import Inspection
+    from medtranslate.workflows.run import RunResult
+    from medtranslate.workflows.translate import TranslatedScan, Translation
+    from medtranslate.workflows.validate import Validation
+
+_HEADLINE_MEASURES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE"}
+_DIGITS = {"psnr": 2, "ssim": 4, "mae": 4}
+_MAX_LISTED = 20
+
+
+def show_inspection(inspection: Inspection) -> Outcome:
+    """The tables of an inspection."""
+    from medtranslate.workflows.inspect import render_inspection
+
+    return Outcome(inspection.to_json(), (render_inspection(inspection),))
+
+
+def show_training(model: Path) -> Outcome:
+    """Where the model lies and what to do with it."""
+    lines = (
+        Text.assemble(("Model ", "bold"), str(model)),
+        Text.assemble(("Next  ", "bold"), f"medtranslate validate {model.parent} --data DATASET"),
+    )
+    return Outcome({"model": str(model)}, lines)
+
+
+def show_translation(translation: Translation) -> Outcome:
+    """What was written, and which sources failed and why."""
+    if len(translation.failed) == len(translation.scans):
+        code = ExitCode.USER_INPUT
+    else:
+        code = ExitCode.PARTLY if translation.failed else ExitCode.DONE
+    return Outcome(translation.to_json(), tuple(_translation_parts(translation)), code)
+
+
+def show_validation(validation: Validation) -> Outcome:
+    """The headline table and where the report lies."""
+    return Outcome(validation.to_json(), tuple(_validation_parts(validation)))
+
+
+def show_run(result: RunResult) -> Outcome:
+    """The headline table, what could not be translated, and where everything lies."""
+    parts: list[RenderableType] = []
+    if result.translation.failed:
+        parts.append(_failure_table(result.translation.failed))
+    parts += _validation_parts(result.validation)
+    parts.append(Text.assemble(("Run    ", "bold"), str(result.folder)))
+    code = ExitCode.PARTLY if result.translation.failed else ExitCode.DONE
+    return Outcome(result.to_json(), tuple(parts), code)
+
+
+def show_evaluation(summary: Mapping[str, Any], out: Path) -> Outcome:
+    """The headline table and where the report lies; exit 3 if files had no partner."""
+    parts = [*_summary_parts(summary), _report_line(out / "report.html")]
+    unpaired = list(summary.get("unpaired", []))
+    data = {"summary": dict(summary), "report": str(out / "report.html")}
+    return Outcome(data, tuple(parts), ExitCode.PARTLY if unpaired else ExitCode.DONE)
+
+
+def show_phantom(out: Path, *, subjects: int) -> Outcome:
+    """Where the cohort lies."""
+    line = Text.assemble(("Cohort ", "bold"), f"{out}: {subjects} simulated people")
+    return Outcome({"dataset": str(out), "subjects": subjects}, (line,))
+
+
+def _translation_parts(translation: Translation) -> list[RenderableType]:
+    parts: list[RenderableType] = []
+    if translation.failed:
+        parts.append(_failure_table(translation.failed))
+    done = [scan for scan in translation.scans if scan.error is None]
+    for scan in done[:_MAX_LISTED]:
+        line = Text(str(scan.output))
+        if scan.num_clipped:
+            line.append(f"  ({scan.num_clipped:,} voxels clipped to the CT range)", "yellow")
+        parts.append(line)
+    if len(done) > _MAX_LISTED:
+        parts.append(Text(f"... and {len(done) - _MAX_LISTED} more", "dim"))
+    parts.append(
+        Text(f"{len(done)} of {len(translation.scans)} translated. Synthetic: research use only.")
+    )
+    return parts
+
+
+def _failure_table(failed: Sequence[TranslatedScan]) -> Table:
+    table = Table(title="Not translated", title_justify="left", title_style="bold red", box=None)
+    table.add_column("source", overflow="fold")
+    table.add_column("why", overflow="fold")
+    for scan in failed:
+        table.add_row(Text(scan.source.name), Text(scan.error or ""))
+    return table
+
+
+def _validation_parts(validation: Validation) -> list[RenderableType]:
+    parts = _summary_parts(validation.summary)
+    if validation.refused:
+        names = ", ".join(validation.refused)
+        parts.append(Text(f"Left out, because the model was trained on them: {names}", "yellow"))
+    parts.append(_report_line(validation.report))
+    return parts
+
+
+def _summary_parts(summary: Mapping[str, Any]) -> list[RenderableType]:
+    parts: list[RenderableType] = [_score_table(summary)]
+    if summary.get("headline"):
+        parts.append(Text(str(summary["headline"])))
+    parts += [Text(f"Note: {note}", "yellow") for note in summary.get("notes", [])]
+    return parts
+
+
+def _score_table(summary: Mapping[str, Any]) -> Table:
+    table = Table(title=f"Mean over {summary['n']} people [95 % interval]", title_justify="left")
+    table.add_column("")
+    for label in _HEADLINE_MEASURES.values():
+        table.add_column(label, justify="right")
+    table.add_row(
+        Text(str(summary["model"]), "bold"), *_score_cells(summary["metrics"]), style="bold"
+    )
+    for name, metrics in summary.get("baselines", {}).items():
+        table.add_row(Text(str(name)), *_score_cells(metrics))
+    return table
+
+
+def _score_cells(metrics: Mapping[str, Any]) -> list[Text]:
+    return [_score_cell(metrics[name], _DIGITS[name]) for name in _HEADLINE_MEASURES]
+
+
+def _score_cell(score: Mapping[str, Any], digits: int) -> Text:
+    mean = score["mean"]
+    if not isinstance(mean, float | int):
+        return Text(str(mean))
+    text = f"{mean:.{digits}f}"
+    if score.get("interval"):
+        low, high = score["interval"]
+        text += f" [{low:.{digits}f}, {high:.{digits}f}]"
+    return Text(text)
+
+
+def _report_line(report: Path) -> Text:
+    return Text.assemble(("Report ", "bold"), str(report))

@@ -1,0 +1,355 @@
+"""Score predictions against real scans and write tables and a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.io import parse_bids_name, read_mask, read_volume, sidecar_path
+from medtranslate.io.atomic import write_text
+from medtranslate.metrics.protocol import Protocol
+from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
+from medtranslate.metrics.scoring import CaseScores, score_against
+from medtranslate.metrics.yardstick import Yardstick, make_yardstick, require_same_grid
+from medtranslate.preprocess.masks import find_head, find_nonzero
+from medtranslate.provenance import software_versions
+from medtranslate.report.build import CasePictures, build_report
+from medtranslate.report.details import EvaluationDetails
+from medtranslate.report.panels import cut_slice
+from medtranslate.report.tables import write_tables
+from medtranslate.report.wording import cautions, headline
+from medtranslate.volume import IntensityScale, Volume
+from medtranslate.workflows.pairing import Pair, pair_paths
+
+COPY_BASELINE = "copy of the source"
+SCALE_KEY = "IntensityScale"
+"""Key of a prediction's sidecar under which its scale stands."""
+
+_SOLID_SHARE = 0.7
+_MASK_GIVEN = "given for each case"
+_MASK_FOUND = (
+    "the foreground of the real scan: its voxels that are not 0 if the background is exactly 0, "
+    "else Otsu's threshold after smoothing; largest part, holes filled"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredCase:
+    """One case to score.
+
+    Attributes:
+        name: Unique, fit for a table.
+        subject: Person; the unit over which intervals are drawn.
+        reference: The real scan; CT is known by its unit ``HU``.
+        predictions: Method to prediction and the scale its sidecar records. The first is the
+            model, the others are baselines; the same methods for every case.
+        mask: Boolean, shape ``(i, j, k)``; the reference's foreground if None.
+        source: What the prediction was made from, on the same grid, for the pictures.
+        context: Facts for the cohort table of the report, column to value.
+    """
+
+    name: str
+    subject: str
+    reference: Volume
+    predictions: Mapping[str, tuple[Volume, IntensityScale | None]]
+    mask: np.ndarray | None = None
+    source: Volume | None = None
+    context: Mapping[str, str] = field(default_factory=dict)
+
+
+def evaluate_cases(
+    cases: Iterable[ScoredCase],
+    *,
+    protocol: Protocol,
+    out: Path,
+    details: EvaluationDetails | None = None,
+) -> dict[str, Any]:
+    """Score every case, then write the tables and ``report.html``.
+
+    Cases are taken one at a time and not kept, so an iterator that reads them needs the memory of
+    one. Nothing is written unless every case could be scored.
+
+    Args:
+        cases: What to score.
+        protocol: The rule.
+        out: Folder for ``slices.csv volumes.csv summary.json protocol.json report.html``.
+        details: What the report says beside the scores.
+
+    Returns:
+        The content of ``summary.json``.
+
+    Raises:
+        DatasetError: If there is no case, or one cannot be scored; names it.
+        GeometryError: If a prediction or mask lies on another grid than its reference.
+        ConfigError: If the protocol lacks a number that the scans need.
+        VolumeWriteError: If ``out`` cannot be written to.
+    """
+    details = details or EvaluationDetails()
+    rows: list[ScoredPrediction] = []
+    pictures: dict[str, CasePictures] = {}
+    cohort: list[Mapping[str, str]] = []
+    kinds: dict[tuple[bool, bool], str] = {}
+    for case in cases:
+        try:
+            yardstick = _prepare(case, protocol)
+            found, pictures[case.name] = _score(case, yardstick)
+        except MedTranslateError as error:
+            raise type(error)(f"{case.name}: {error}") from error
+        rows += found
+        kinds[(yardstick.is_ct, case.mask is None)] = case.name
+        cohort.append({"case": case.name, "person": case.subject, **case.context})
+    if not rows:
+        raise DatasetError("there is no case to score")
+    _refuse_mixture(kinds)
+    board = Scoreboard(
+        tuple(rows), rows[0].method, any(is_ct for is_ct, _ in kinds), protocol
+    )
+    found_mask = _MASK_FOUND if any(computed for _, computed in kinds) else _MASK_GIVEN
+    details = replace(
+        details, cohort=details.cohort or cohort, mask=details.mask or found_mask
+    )
+    return _write(out, board, details, pictures)
+
+
+def evaluate_paths(
+    reference: Path,
+    prediction: Path,
+    *,
+    out: Path,
+    protocol: Protocol,
+    mask: Path | None = None,
+    source: Path | None = None,
+    model_name: str = "prediction",
+    command: str = "",
+) -> dict[str, Any]:
+    """Score a prediction file, or a folder of them, against the real scans.
+
+    Args:
+        reference: A scan or a folder; folders pair by subject and session, see ``pair_paths``.
+        prediction: A scan or a folder.
+        out: Folder for tables and report.
+        protocol: The rule.
+        mask: A mask or a folder; the reference's foreground if None.
+        source: What the predictions were made from; adds the copy-the-source baseline.
+        model_name: What to call the predictions.
+        command: For the report: how to make it again.
+
+    Returns:
+        The content of ``summary.json``; its ``unpaired`` names files without a partner.
+
+    Raises:
+        DatasetError: If nothing pairs, a choice is ambiguous, or a case cannot be scored.
+        VolumeReadError: If a file is not one readable scan.
+        GeometryError: If grids differ.
+        ConfigError: If the protocol lacks a number that the scans need.
+    """
+    pairing = pair_paths(reference, prediction, mask=mask, source=source)
+    notes = [f"Left out for want of a partner: {', '.join(pairing.unpaired)}."] * bool(
+        pairing.unpaired
+    )
+    first = pairing.pairs[0]
+    details = EvaluationDetails(
+        title="Prediction against real scan",
+        source_name=_modality(first.source) or "" if first.source else "",
+        target_name=_modality(first.reference) or "",
+        notes=notes + _doubts(pairing.pairs),
+        how_made={"software": ", ".join(f"{k} {v}" for k, v in software_versions().items())},
+        command=command,
+    )
+    cases = (_read_case(pair, protocol, model_name) for pair in pairing.pairs)
+    summary = evaluate_cases(cases, protocol=protocol, out=out, details=details)
+    return summary | {"unpaired": list(pairing.unpaired)}
+
+
+def find_foreground(reference: Volume) -> np.ndarray:
+    """Where the patient is, from the real scan alone.
+
+    Voxels that are not 0 if they form solid regions, as in skull-stripped scans; else Otsu's
+    threshold after smoothing, largest component, holes filled.
+
+    Args:
+        reference: One channel, any orientation.
+
+    Returns:
+        Boolean, shape ``(i, j, k)``.
+
+    Raises:
+        DatasetError: If nothing stands out, as in a constant image.
+    """
+    voxels, spacing = reference.voxels, reference.geometry.spacing
+    nonzero = voxels != 0
+    inner = np.count_nonzero(ndimage.binary_erosion(nonzero, border_value=1))
+    is_solid = inner > _SOLID_SHARE * np.count_nonzero(nonzero)
+    if is_solid and not nonzero.all():
+        return find_nonzero(voxels, spacing)
+    head = next(n for n, letter in enumerate(reference.geometry.orientation) if letter in "SI")
+    upright = np.moveaxis(voxels, head, 2)
+    order = [n for n in range(3) if n != head] + [head]
+    mask = find_head(upright, (spacing[order[0]], spacing[order[1]], spacing[order[2]]))
+    if not mask.any():
+        raise DatasetError(
+            "the reference has no foreground (is it constant?); give a mask, or check the file"
+        )
+    return np.moveaxis(mask, 2, head)
+
+
+def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:
+    if not case.predictions:
+        raise DatasetError("there is no prediction to score")
+    for method, (prediction, _) in case.predictions.items():
+        require_same_grid(case.reference.geometry, prediction.geometry, what=method)
+    if case.source is not None:
+        require_same_grid(case.reference.geometry, case.source.geometry, what="source")
+    mask = find_foreground(case.reference) if case.mask is None else case.mask
+    return make_yardstick(case.reference, mask, protocol)
+
+
+def _score(
+    case: ScoredCase, yardstick: Yardstick
+) -> tuple[list[ScoredPrediction], CasePictures]:
+    """Scores of every method, and the slices of the model that the report may show."""
+    rows = []
+    pictures = None
+    for method, (prediction, scale) in case.predictions.items():
+        brought = yardstick.bring(prediction.voxels, scale=scale)
+        scores = score_against(yardstick, brought)
+        rows.append(ScoredPrediction(case.name, case.subject, method, scores))
+        pictures = pictures or _take_pictures(case, yardstick, brought, scores)
+    if pictures is None:
+        raise DatasetError("there is no prediction to score")
+    return rows, pictures
+
+
+def _take_pictures(
+    case: ScoredCase, yardstick: Yardstick, prediction: np.ndarray, scores: CaseScores
+) -> CasePictures:
+    scored = [row for row in scores.slices if row.scored]
+    fullest = max(scored, key=lambda row: (row.mask_voxels, -row.index))
+    worst = min(scored, key=lambda row: (row.values["psnr"], row.index))
+    source = None if case.source is None else case.source.voxels
+    shown = [
+        cut_slice(
+            yardstick,
+            case.reference.geometry,
+            index=row.index,
+            psnr=row.values["psnr"],
+            prediction=prediction,
+            source=source,
+        )
+        for row in (fullest, worst)
+    ]
+    return CasePictures(case.name, shown[0], shown[1])
+
+
+def _refuse_mixture(kinds: Mapping[tuple[bool, bool], str]) -> None:
+    units = {is_ct: name for (is_ct, _), name in kinds.items()}
+    if len(units) > 1:
+        raise DatasetError(
+            f"{units[True]} is CT in HU and {units[False]} is not; their errors have no common "
+            "unit. Score them in two runs"
+        )
+
+
+def _write(
+    out: Path,
+    board: Scoreboard,
+    details: EvaluationDetails,
+    pictures: Mapping[str, CasePictures],
+) -> dict[str, Any]:
+    words = dict(board.protocol.describe(is_ct=board.is_ct, mask=details.mask))
+    fingerprint = board.protocol.fingerprint
+    protocol = {
+        "name": board.protocol.name,
+        "hash": fingerprint,
+        "numbers": board.protocol.model_dump(mode="json"),
+        "words": words,
+        "software": software_versions(),
+    }
+    summary = {
+        "headline": headline(board, held_out=details.held_out),
+        "notes": [*cautions(board), *details.notes],
+        **board.to_json(),
+    }
+    page = build_report(board, details, pictures)
+    write_tables(out, board, summary=summary, protocol=protocol)
+    write_text(out / "report.html", page)
+    return summary
+
+
+def _read_case(pair: Pair, protocol: Protocol, model_name: str) -> ScoredCase:
+    modality = _modality(pair.reference)
+    reference = read_volume(pair.reference, modality=modality)
+    prediction = read_volume(pair.prediction, modality=modality)
+    require_same_grid(reference.geometry, prediction.geometry, what="prediction")
+    mask = None if pair.mask is None else read_mask(pair.mask, like=reference.geometry)
+    scale = _read_scale(pair.prediction) if protocol.scale == "sidecar" else None
+    predictions: dict[str, tuple[Volume, IntensityScale | None]] = {
+        model_name: (prediction, scale)
+    }
+    source = None
+    if pair.source is not None:
+        source = read_volume(pair.source, modality=_modality(pair.source))
+        predictions[COPY_BASELINE] = (source, _own_scale(source, mask, protocol))
+    return ScoredCase(
+        name=pair.name,
+        subject=pair.subject,
+        reference=reference,
+        predictions=predictions,
+        mask=mask,
+        source=source,
+        context={"grid": reference.geometry.describe(), "file": pair.reference.name},
+    )
+
+
+def _own_scale(
+    source: Volume, mask: np.ndarray | None, protocol: Protocol
+) -> IntensityScale | None:
+    """A source has no sidecar; its own percentile is what it was normalised by."""
+    if protocol.scale != "sidecar":
+        return None
+    inside = source.voxels[find_foreground(source) if mask is None else mask]
+    return IntensityScale(0.0, max(float(np.percentile(inside, protocol.percentile)), 1e-12))
+
+
+def _read_scale(prediction: Path) -> IntensityScale:
+    path = sidecar_path(prediction)
+    try:
+        return IntensityScale.from_json(json.loads(path.read_text(encoding="utf-8"))[SCALE_KEY])
+    except FileNotFoundError:
+        problem = "is absent"
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+        problem = "cannot be read as JSON"
+    except (KeyError, TypeError, ValueError):
+        problem = f"has no usable {SCALE_KEY} (Offset, Factor, Unit)"
+    raise DatasetError(
+        f"{path}: the sidecar of the prediction {problem}. Put it back beside the prediction, or "
+        "score with --scale shared"
+    )
+
+
+def _modality(path: Path) -> str | None:
+    parsed = parse_bids_name(path)
+    return parsed.contrast.partition("+")[0] if parsed else None
+
+
+def _doubts(pairs: Iterable[Pair]) -> list[str]:
+    """Pairs given as two files whose names belong to different people."""
+    return list(_find_doubts(pairs))
+
+
+def _find_doubts(pairs: Iterable[Pair]) -> Iterator[str]:
+    for pair in pairs:
+        names = [parse_bids_name(path) for path in (pair.reference, pair.prediction)]
+        subjects = [name.get("sub") for name in names if name is not None]
+        if len(set(subjects)) > 1:
+            yield (
+                f"The names say different people: {pair.reference.name} is the reference, "
+                f"{pair.prediction.name} the prediction."
+            )

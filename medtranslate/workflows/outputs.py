@@ -1,0 +1,174 @@
+"""Where synthetic scans are written, and what must never be overwritten."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medtranslate import __version__
+from medtranslate.data.cases import Case
+from medtranslate.errors import DatasetError
+from medtranslate.io import parse_bids_name, prediction_name, scan_suffix, sidecar_path
+from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.writing import WRITTEN_SUFFIXES
+
+PROJECT = "medtranslate"
+
+_BIDS_VERSION = "1.10.0"
+_FOLDERS = {"ct": "ct", "CBCT": "ct", "pet": "pet"}
+_README = """Synthetic scans made by medtranslate. They were not acquired. Research use only.
+
+Each volume has a JSON sidecar that says from which scan and by which model it was made.
+"""
+
+
+def plan_outputs(cases: Sequence[Case], target: str, out: Path) -> list[Path]:
+    """Where the prediction of each case goes.
+
+    Args:
+        cases: What is translated.
+        target: Selector of the target contrast.
+        out: A file (its name ends as a scan) for one case, else the folder of a derived dataset.
+
+    Returns:
+        One path per case.
+
+    Raises:
+        DatasetError: If several cases share one output, or something that is not ours, a source
+            before all, would be overwritten.
+    """
+    if is_scan_file(out):
+        if len(cases) != 1:
+            raise DatasetError(
+                f"--out {out.name} is one file, but there are {len(cases)} sources; give a folder"
+            )
+        paths = [out]
+    else:
+        paths = _plan_names(cases, target, out)
+        _check_folder(out)
+    _check_overwriting(paths, cases)
+    return paths
+
+
+def is_scan_file(out: Path) -> bool:
+    """Whether ``--out`` means one file.
+
+    Raises:
+        DatasetError: If it is a scan of a format that is not written.
+    """
+    suffix = scan_suffix(out)
+    if suffix is None or out.is_dir():
+        return False
+    if suffix.lower() not in WRITTEN_SUFFIXES:
+        written = ", ".join(WRITTEN_SUFFIXES)
+        raise DatasetError(f"--out {out.name}: {suffix} is not written; use one of {written}")
+    return True
+
+
+def describe_dataset(out: Path, *, target: str) -> None:
+    """Make ``out`` a BIDS derivative dataset that says who made it."""
+    description = {
+        "Name": f"Synthetic {target} scans",
+        "BIDSVersion": _BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": PROJECT, "Version": __version__}],
+        "HowToAcknowledge": "Synthetic scans; not acquired. Research use only.",
+    }
+    write_json(out / "dataset_description.json", description)
+    write_text(out / "README", _README)
+    # BIDS has no suffix for CT; its validator passes over what stands here.
+    write_text(out / ".bidsignore", "*_ct.nii.gz\n*_ct.json\n*_CBCT.nii.gz\n*_CBCT.json\n")
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a scan's sidecar says that it is synthetic and made here."""
+    try:
+        data = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("Synthetic") is True and _is_made_here(data)
+
+
+def _is_made_here(data: Mapping[str, Any]) -> bool:
+    makers = data.get("GeneratedBy")
+    return isinstance(makers, list) and any(
+        isinstance(maker, dict) and maker.get("Name") == PROJECT for maker in makers
+    )
+
+
+def _plan_names(cases: Sequence[Case], target: str, out: Path) -> list[Path]:
+    names = [prediction_name(case.source, target) for case in cases]
+    if len(set(names)) < len(names):
+        # People of two datasets may have one label: say the dataset too.
+        names = [
+            _with_dataset(name, case) if names.count(name) > 1 else name
+            for name, case in zip(names, cases, strict=True)
+        ]
+    for name in names:
+        if names.count(name) > 1:
+            twins = [str(c.source) for n, c in zip(names, cases, strict=True) if n == name]
+            raise DatasetError(
+                f"{' and '.join(twins)} would both be written as {name}; translate them into"
+                " separate folders"
+            )
+    return [_place(out, name) for name in names]
+
+
+def _with_dataset(name: str, case: Case) -> str:
+    parsed = parse_bids_name(name)
+    if parsed is None or not case.dataset:
+        return name
+    label = re.sub(r"[^A-Za-z0-9]", "", case.dataset) + (parsed.get("sub") or "")
+    return parsed.with_entities(sub=label).name
+
+
+def _place(out: Path, name: str) -> Path:
+    parsed = parse_bids_name(name)
+    if parsed is None:
+        return out / name
+    folder = out / f"sub-{parsed.get('sub')}"
+    if parsed.get("ses"):
+        folder /= f"ses-{parsed.get('ses')}"
+    return folder / _FOLDERS.get(parsed.suffix, "anat") / name
+
+
+def _check_folder(out: Path) -> None:
+    if out.is_file():
+        raise DatasetError(
+            f"--out {out}: is a file that is not a scan; give a folder or a name with .nii.gz"
+        )
+    path = out / "dataset_description.json"
+    if not path.exists():
+        return
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        data = None
+    if not isinstance(data, dict) or not _is_made_here(data):
+        raise DatasetError(
+            f"--out {out}: holds another dataset (dataset_description.json); choose a folder of its"
+            " own for synthetic scans"
+        )
+
+
+def _check_overwriting(paths: Sequence[Path], cases: Sequence[Case]) -> None:
+    inputs = [path for case in cases for path in (case.source, case.target, case.mask) if path]
+    taken = {path.resolve() for path in inputs}
+    sidecars = {sidecar_path(path).resolve(): path for path in inputs}
+    for path in paths:
+        if path.resolve() in taken:
+            raise DatasetError(f"--out {path}: is one of the scans given; choose another name")
+        described = sidecars.get(sidecar_path(path).resolve())
+        if described is not None:
+            raise DatasetError(
+                f"--out {path}: its sidecar would take the place of that of {described.name};"
+                " choose another name"
+            )
+        if path.exists() and not is_ours(path):
+            raise DatasetError(
+                f"--out {path}: exists and is not a synthetic scan of ours; it is left alone."
+                " Choose another name, or remove it"
+            )

@@ -1,0 +1,118 @@
+"""Run a whole pipeline: train, translate the held-out people, score them, write the report."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medtranslate.checkpoint import load_model
+from medtranslate.errors import CheckpointError, ConfigError, DatasetError
+from medtranslate.pipeline import Pipeline
+from medtranslate.workflows.cohort import Cohort, assemble_cohort
+from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.train import train
+from medtranslate.workflows.translate import Translation, translate_cases
+from medtranslate.workflows.validate import Validation, score_cases
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left behind.
+
+    Attributes:
+        folder: The run folder.
+        translation: What became of each held-out person's source.
+        validation: Scores and report.
+    """
+
+    folder: Path
+    translation: Translation
+    validation: Validation
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "run": str(self.folder),
+            "model": str(self.folder / "model"),
+            "translation": self.translation.to_json(),
+            **self.validation.to_json(),
+        }
+
+
+def run_pipeline(
+    pipeline: Pipeline,
+    datasets: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Train, translate the held-out people, score them and write the report.
+
+    Args:
+        pipeline: The whole job.
+        datasets: Dataset folders or tables.
+        out: Run folder; must not hold another run unless ``resume``.
+        resume: Do what is missing: go on training, keep scans that this model made.
+        progress: Told how far things are.
+
+    Raises:
+        ConfigError: If ``out`` holds a run and ``resume`` is not set, or one of another pipeline.
+        DatasetError: If scans cannot be paired, people would leak, or nobody is held out.
+    """
+    progress = progress or NoProgress()
+    cohort = assemble_cohort(pipeline, datasets)
+    held_out = cohort.part("test")
+    if not held_out:
+        raise DatasetError(
+            "the split holds nobody out (test), so nothing could be scored. Raise split.test, or"
+            " use 'medtranslate train'"
+        )
+    if not (resume and _is_trained(pipeline, cohort, out)):
+        train(pipeline, datasets, out, resume=resume, progress=progress)
+    translator = load_translator(out)
+    translation = translate_cases(
+        translator, held_out, out / "predictions", keep=resume, progress=progress
+    )
+    written = {scan.case: scan.output for scan in translation.scans if scan.output is not None}
+    if not written:
+        reasons = "\n  ".join(f"{scan.case}: {scan.error}" for scan in translation.failed)
+        raise DatasetError(f"no held-out person could be translated:\n  {reasons}")
+    data = [word for path in datasets for word in ("--data", path.name)]
+    validation = score_cases(
+        translator,
+        [case for case in held_out if case.name in written],
+        out / "evaluation",
+        predictions=written,
+        command=shlex.join(
+            ["medtranslate", "run", f"{pipeline.name}.yaml", *data, "--out", out.name]
+        ),
+        progress=progress,
+    )
+    return RunResult(out, translation, validation)
+
+
+def _is_trained(pipeline: Pipeline, cohort: Cohort, out: Path) -> bool:
+    """Whether the run holds a whole model of this very job.
+
+    Raises:
+        ConfigError: If its model is of another pipeline or other people.
+    """
+    try:
+        model = load_model(out)
+    except CheckpointError:
+        return False
+    if model.config.get("pipeline") != pipeline.model_dump(mode="json"):
+        raise ConfigError(
+            f"{out}: was trained by another pipeline; resume with that one, or choose another --out"
+        )
+    if model.config.get("split") != cohort.split.to_json():
+        raise ConfigError(
+            f"{out}: was trained on another division of people (datasets or split changed); choose"
+            " another --out"
+        )
+    return True

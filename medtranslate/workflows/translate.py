@@ -1,0 +1,285 @@
+"""Translate: a model and scans in, synthetic scans with their sidecars out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medtranslate import __version__
+from medtranslate.data.cases import Case, find_cases
+from medtranslate.data.index import index_datasets
+from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.io import parse_bids_name, scan_suffix, sidecar_path, write_volume
+from medtranslate.preprocess.preparation import Prepared
+from medtranslate.provenance import git_commit, hash_json, software_versions
+from medtranslate.workflows.outputs import PROJECT, describe_dataset, is_scan_file, plan_outputs
+from medtranslate.workflows.prediction import Prediction, Translator, load_translator
+from medtranslate.workflows.progress import NoProgress, Progress
+
+NOTE = "SYNTHETIC - not acquired - research use only"
+
+_DESCRIPTION = f"SYNTHETIC medtranslate {__version__} - not acquired - research use only"
+
+
+@dataclass(frozen=True)
+class TranslatedScan:
+    """What became of one source.
+
+    Attributes:
+        case: Its name.
+        source: The scan that went in.
+        output: The synthetic scan; None if it failed.
+        error: Why it failed; None if it did not.
+        num_clipped: CT voxels that were set to the ends of the CT range.
+        kept: Whether it was there already and still fits the model.
+    """
+
+    case: str
+    source: Path
+    output: Path | None
+    error: str | None = None
+    num_clipped: int = 0
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of every source.
+
+    Attributes:
+        model_sha256: Identifies the model.
+        scans: In the order given.
+    """
+
+    model_sha256: str
+    scans: tuple[TranslatedScan, ...]
+
+    @property
+    def failed(self) -> tuple[TranslatedScan, ...]:
+        """The scans that could not be translated."""
+        return tuple(scan for scan in self.scans if scan.error is not None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "model_sha256": self.model_sha256,
+            "scans": [
+                {
+                    "source": str(scan.source),
+                    "output": None if scan.output is None else str(scan.output),
+                    "error": scan.error,
+                    "clipped_voxels": scan.num_clipped,
+                }
+                for scan in self.scans
+            ],
+        }
+
+
+def translate(
+    model: Path,
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    mask: Path | None = None,
+    progress: Progress | None = None,
+) -> Translation:
+    """Make the synthetic scan of each source.
+
+    One source that fails does not stop the others; a single one raises.
+
+    Args:
+        model: Run folder or its ``model/``.
+        sources: Scans, or datasets of which every scan of the model's source contrast is taken.
+        out: A file for one source, else a folder that becomes a BIDS derivative dataset.
+        mask: Mask of the one source, for models whose pipeline says ``preprocess.mask: given``.
+        progress: Told how far things are.
+
+    Raises:
+        CheckpointError: If the model cannot be used.
+        DatasetError: If a source is not there, or ``out`` would overwrite something not ours.
+    """
+    translator = load_translator(model)
+    cases = collect_cases(translator, sources, mask=mask)
+    return translate_cases(translator, cases, out, progress=progress)
+
+
+def translate_cases(
+    translator: Translator,
+    cases: Sequence[Case],
+    out: Path,
+    *,
+    keep: bool = False,
+    progress: Progress | None = None,
+) -> Translation:
+    """Make the synthetic scan of each case; see :func:`translate`.
+
+    Args:
+        translator: The model.
+        cases: What to translate; targets are not looked at.
+        out: File or folder.
+        keep: Leave outputs alone that this very model made already.
+        progress: Told how far things are.
+    """
+    progress = progress or NoProgress()
+    paths = plan_outputs(cases, translator.pipeline.target, out)
+    progress.stage("translate", len(cases))
+    scans = []
+    for number, (case, path) in enumerate(zip(cases, paths, strict=True)):
+        progress.update(number, case.name)
+        if keep and _is_made_by(translator, path):
+            scans.append(TranslatedScan(case.name, case.source, path, kept=True))
+            continue
+        try:
+            num_clipped = translate_case(translator, case, path)
+            scans.append(TranslatedScan(case.name, case.source, path, num_clipped=num_clipped))
+        except MedTranslateError as error:
+            if len(cases) == 1:
+                raise
+            scans.append(TranslatedScan(case.name, case.source, None, error=str(error)))
+    progress.update(len(cases))
+    if not is_scan_file(out) and any(scan.output for scan in scans):
+        describe_dataset(out, target=translator.pipeline.target)
+    return Translation(translator.model.sha256, tuple(scans))
+
+
+def translate_case(translator: Translator, case: Case, path: Path) -> int:
+    """Make one synthetic scan and its sidecar.
+
+    Returns:
+        CT voxels that were set to the ends of the CT range.
+
+    Raises:
+        VolumeReadError: If the source cannot be used.
+        GeometryError: If it cannot be placed.
+        VolumeWriteError: If the result cannot be written.
+    """
+    prepared = translator.prepare(case)
+    prediction = translator.predict(prepared)
+    write_volume(
+        path,
+        prediction.volume,
+        sidecar=describe_prediction(translator, case, prepared, prediction),
+        description=_DESCRIPTION,
+    )
+    return prediction.num_clipped
+
+
+def describe_prediction(
+    translator: Translator, case: Case, prepared: Prepared, prediction: Prediction
+) -> dict[str, Any]:
+    """Plain data of a synthetic scan's sidecar."""
+    pipeline, model = translator.pipeline, translator.model
+    is_ct = model.scale.unit == "HU"
+    return {
+        "Description": f"{pipeline.target} predicted from {pipeline.source}",
+        "Note": NOTE,
+        "Synthetic": True,
+        "SkullStripped": _is_skull_stripped(translator, case),
+        "Sources": [case.source.name],
+        "SpatialReference": case.source.name,
+        "Units": "HU" if is_ct else "arbitrary",
+        "IntensityScale": model.scale.to_json(),
+        "Background": model.scale.offset,
+        **({"ClippedVoxels": prediction.num_clipped} if is_ct else {}),
+        "ModelSha256": model.sha256,
+        "SourceSha256": prepared.fingerprint["inputs"]["source"],
+        "Pipeline": pipeline.name,
+        "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
+        "Inference": {
+            **prediction.plan.to_json(),
+            "Device": translator.fabric.device.type,
+        },
+        "GeneratedBy": [{"Name": PROJECT, "Version": __version__, "Commit": git_commit()}],
+        "Versions": software_versions(),
+    }
+
+
+def collect_cases(
+    translator: Translator, sources: Sequence[Path], *, mask: Path | None = None
+) -> list[Case]:
+    """What to translate: scans as they are, datasets by the model's source contrast.
+
+    Raises:
+        DatasetError: If a source is not there or given twice, or a mask is missing or too much.
+    """
+    pipeline = translator.pipeline
+    cases: list[Case] = []
+    datasets = [path for path in sources if scan_suffix(path) is None or path.is_dir()]
+    if datasets:
+        cases += find_cases(
+            index_datasets(datasets),
+            source=pipeline.source,
+            target=pipeline.target,
+            mask=pipeline.mask,
+            need_target=False,
+        )
+    files = [path for path in sources if path not in datasets]
+    cases += [_case_of_file(path, mask) for path in files]
+    _check_masks(translator, files, datasets, mask)
+    resolved = [case.source.resolve() for case in cases]
+    for case in cases:
+        if resolved.count(case.source.resolve()) > 1:
+            raise DatasetError(f"{case.source}: is given twice; give each source once")
+    return cases
+
+
+def _case_of_file(path: Path, mask: Path | None) -> Case:
+    name = path.name[: len(path.name) - len(scan_suffix(path) or "")]
+    parsed = parse_bids_name(path)
+    return Case(
+        name=re.sub(r"[^A-Za-z0-9_.-]", "-", name),
+        dataset="",
+        subject=(parsed.get("sub") if parsed else None) or name,
+        session=parsed.get("ses") if parsed else None,
+        source=path,
+        mask=mask,
+    )
+
+
+def _check_masks(
+    translator: Translator, files: Sequence[Path], datasets: Sequence[Path], mask: Path | None
+) -> None:
+    needs_mask = translator.pipeline.preprocess.mask == "given"
+    if mask is not None and not needs_mask:
+        raise DatasetError(
+            f"--mask {mask.name}: this model computes its mask"
+            f" (preprocess.mask: {translator.pipeline.preprocess.mask}); leave --mask out"
+        )
+    if mask is not None and (len(files) != 1 or datasets):
+        raise DatasetError(
+            "--mask fits one source file; translate the others in calls of their own"
+        )
+    if needs_mask and files and mask is None:
+        raise DatasetError(
+            f"{files[0].name}: this model needs a mask (preprocess.mask: given); give it with"
+            f" --mask, or give a dataset that holds '{translator.pipeline.mask}'"
+        )
+
+
+def _is_made_by(translator: Translator, path: Path) -> bool:
+    try:
+        data = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return path.is_file() and data.get("ModelSha256") == translator.model.sha256
+
+
+def _is_skull_stripped(translator: Translator, case: Case) -> bool:
+    """What the source's sidecar says, else its name, else how the pipeline finds the head."""
+    try:
+        told = json.loads(sidecar_path(case.source).read_text(encoding="utf-8"))
+        if isinstance(told.get("SkullStripped"), bool):
+            return bool(told["SkullStripped"])
+    except (OSError, ValueError, AttributeError):
+        pass
+    parsed = parse_bids_name(case.source)
+    if parsed is not None and parsed.get("desc") == "brain":
+        return True
+    masking = translator.pipeline.preprocess.mask
+    return masking == "nonzero" or (
+        masking == "given" and "brain" in (translator.pipeline.mask or "")
+    )

@@ -1,0 +1,153 @@
+"""Training end to end on tiny cohorts: who learns, what is left behind, going on after a stop."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from medtranslate.checkpoint import load_model
+from medtranslate.errors import ConfigError
+from medtranslate.geometry import Geometry
+from medtranslate.io import write_volume
+from medtranslate.pipeline import pipeline_from_json
+from medtranslate.volume import Volume
+from medtranslate.workflows.progress import NoProgress
+from medtranslate.workflows.train import train
+
+SUBJECTS = ("01", "02", "03", "04")
+
+
+def _write_scan(folder, subject, contrast, voxels):
+    path = folder / f"sub-{subject}" / "anat" / f"sub-{subject}_{contrast}.nii.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    write_volume(path, Volume(voxels[None].astype(np.float32), Geometry(voxels.shape, affine)))
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    """People whose T2w is their T1w blurred and inverted: neighbourhoods help."""
+    folder = tmp_path_factory.mktemp("data") / "toy"
+    for number, subject in enumerate(SUBJECTS):
+        noise = np.random.default_rng(number).normal(size=(28, 26, 24))
+        source = 400 + 900 * gaussian_filter(noise, 1)
+        blurred = gaussian_filter(source, 1)
+        inside = np.zeros(source.shape, bool)
+        inside[3:25, 4:22, 2:22] = True
+        _write_scan(folder, subject, "T1w", np.where(inside, np.clip(source, 20, None), 0))
+        _write_scan(folder, subject, "T2w", np.where(inside, np.clip(1000 - blurred, 20, None), 0))
+    (folder / "dataset_description.json").write_text('{"Name": "toy", "BIDSVersion": "1.9.0"}')
+    return folder
+
+
+def _pipeline(**train_settings):
+    return pipeline_from_json(
+        {
+            "name": "toy",
+            "source": "T1w",
+            "target": "T2w",
+            "split": {"val_subjects": ["toy/03"], "test_subjects": ["toy/04"], "val": 0, "test": 0},
+            "preprocess": {"crop_margin_mm": 2.0},
+            "method": {
+                "name": "cgan",
+                "generator": {"channels": 8, "blocks": [1, 1]},
+                "adversary": {"discriminator": {"channels": 4, "num_layers": 1}},
+            },
+            "train": {
+                "patch_size": [16, 16, 16],
+                "num_steps": 8,
+                "num_validations": 4,
+                "precision": "32-true",
+            }
+            | train_settings,
+        },
+        where="test",
+    )
+
+
+class _StopsAt(NoProgress):
+    """Interrupts the training once it has taken a number of steps."""
+
+    def __init__(self, step):
+        self._step = step
+        self._training = False
+
+    def stage(self, name, total):
+        self._training = name == "train"
+
+    def update(self, done, note=""):
+        if self._training and done == self._step:
+            raise KeyboardInterrupt
+
+
+def test_resuming_equals_not_stopping(cohort, tmp_path):
+    pipeline = _pipeline()
+    train(pipeline, [cohort], tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(pipeline, [cohort], tmp_path / "parts", progress=_StopsAt(5))
+
+    train(pipeline, [cohort], tmp_path / "parts", resume=True)
+
+    whole, parts = (load_model(tmp_path / name).weights for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    for name, weights in whole.items():
+        np.testing.assert_array_equal(weights.numpy(), parts[name].numpy(), err_msg=name)
+
+
+def test_the_log_after_resuming_repeats_no_step(cohort, tmp_path):
+    pipeline = _pipeline(num_steps=20)
+    with pytest.raises(KeyboardInterrupt):
+        train(pipeline, [cohort], tmp_path, progress=_StopsAt(13))
+    train(pipeline, [cohort], tmp_path, resume=True)
+
+    rows = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[1:]
+    steps = [int(row.split(",")[0]) for row in rows]
+
+    assert steps == sorted(steps)
+    assert len(set(steps)) >= len(steps) - 2  # a step of terms may also be one of scores
+    assert steps[-1] == 20
+
+
+def test_a_run_folder_says_who_was_trained_on_and_holds_no_pickle(cohort, tmp_path):
+    model = train(_pipeline(num_steps=1, num_validations=1), [cohort], tmp_path)
+
+    split = json.loads((tmp_path / "split.json").read_text())["subjects"]
+    assert split == {"toy/01": "train", "toy/02": "train", "toy/03": "val", "toy/04": "test"}
+    assert load_model(model).config["split"]["subjects"] == split
+    assert {path.suffix for path in model.iterdir()} == {".safetensors", ".json", ".md"}
+    assert set(json.loads((tmp_path / "preprocessing.json").read_text())["cases"]) == {
+        "toy_01", "toy_02", "toy_03"
+    }  # fmt: skip
+
+
+def test_the_held_out_target_is_never_opened_for_training(cohort, tmp_path):
+    """The model, its scale and its baselines are the same with a noise target for the test person."""
+    first = load_model(train(_pipeline(num_steps=2), [cohort], tmp_path / "first"))
+    target = cohort / "sub-04" / "anat" / "sub-04_T2w.nii.gz"
+    kept = target.read_bytes()
+    noise = np.random.default_rng(9).uniform(0, 5000, (28, 26, 24))
+    try:
+        _write_scan(cohort, "04", "T2w", noise)
+        second = load_model(train(_pipeline(num_steps=2), [cohort], tmp_path / "second"))
+    finally:
+        target.write_bytes(kept)
+
+    assert first.sha256 == second.sha256
+
+
+def test_an_existing_run_is_not_overwritten(cohort, tmp_path):
+    train(_pipeline(num_steps=1, num_validations=1), [cohort], tmp_path)
+
+    with pytest.raises(ConfigError, match="holds a run already.*--resume"):
+        train(_pipeline(num_steps=1, num_validations=1), [cohort], tmp_path)
+    with pytest.raises(ConfigError, match="started with another pipeline"):
+        train(_pipeline(num_steps=2), [cohort], tmp_path, resume=True)
+
+
+def test_a_time_budget_ends_the_training(cohort, tmp_path):
+    train(_pipeline(num_steps=None, time_budget="2s"), [cohort], tmp_path)
+
+    rows = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[1:]
+    validations = [row for row in rows if row.split(",")[6]]
+    assert 2 <= len(validations) <= 5
