@@ -67,7 +67,7 @@ doctest: $(STAMP)
 	$(BIN)/python -m pytest --doctest-modules medtranslate
 
 docs: $(STAMP)
-	$(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/_mkdocs/mkdocs.yml
 	@echo "==> the documentation is in site/index.html"
 
 # --- upkeep ---------------------------------------------------------------------------------
@@ -78,7 +78,8 @@ format: $(STAMP)
 
 # The committed JSON Schema of the pipeline file; a test keeps it up to date.
 schema: $(STAMP)
-	$(BIN)/medtranslate schema > medtranslate/pipeline.schema.json
+	$(BIN)/medtranslate schema > .schema.tmp
+	mv .schema.tmp medtranslate/pipeline.schema.json
 
 # Pins from a clean environment with every extra, at the newest versions that pyproject.toml allows.
 constraints:

@@ -65,7 +65,7 @@ def test_the_wheel_holds_every_module_and_every_static_file(wheel: Path) -> None
     package = {
         str(path.relative_to(ROOT))
         for path in (ROOT / "medtranslate").rglob("*")
-        if path.suffix in {".py", ".json", ".j2", ".typed", ".css"}
+        if path.is_file() and "__pycache__" not in path.parts
     }
     pipelines = {f"medtranslate/{p.relative_to(ROOT)}" for p in (ROOT / "pipelines").glob("*.yaml")}
 

@@ -48,7 +48,9 @@ def test_layout_byte_order_and_rounding_of_the_place_do_not_matter(make_volume):
     assert hash_volume(voxels.astype(">f4"), affine) == expected
     assert hash_volume(voxels, affine + 1e-9) == expected
     assert hash_volume(np.repeat(voxels, 2, axis=0)[::2], affine) == expected
-    assert hash_volume(voxels, np.eye(4)) == hash_volume(voxels, np.eye(4) * 1.0 + np.zeros(4) * -1)
+    minus_zero = np.eye(4)
+    minus_zero[0, 1] = -0.0
+    assert hash_volume(voxels, minus_zero) == hash_volume(voxels, np.eye(4))
 
 
 def test_every_voxel_the_type_the_shape_and_the_place_matter(make_volume):
@@ -135,6 +137,7 @@ def test_the_commit_is_that_of_the_packages_own_checkout(tmp_path, monkeypatch):
 def test_a_package_inside_somebody_elses_checkout_has_no_commit(tmp_path, monkeypatch):
     make_repository(tmp_path / "other")
     installed = tmp_path / "other" / "site-packages" / "medtranslate" / "__init__.py"
+    installed.parent.mkdir(parents=True)
     monkeypatch.setattr(medtranslate, "__file__", str(installed))
     monkeypatch.chdir(tmp_path / "other")
     assert git_commit() is None

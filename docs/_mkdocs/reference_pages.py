@@ -16,13 +16,26 @@ from medtranslate import cli
 PACKAGE = Path(__file__).resolve().parents[2] / "medtranslate"
 
 
+STYLE = ".md-typeset td code { word-break: normal; white-space: nowrap; }"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Called by MkDocs first: puts a page for each package under Reference."""
+    for section in config.nav or []:
+        if "Reference" in section:
+            pages = [{name: path} for name, (path, _) in python_pages().items()]
+            section["Reference"].append({"Python": pages})
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Called by MkDocs: adds the made pages to those in the folder."""
     schema = json.loads((PACKAGE / "pipeline.schema.json").read_text(encoding="utf-8"))
     pages = {
         "reference/command-line.md": command_line_page(),
         "reference/pipeline-file.md": pipeline_page(schema),
-        "reference/python.md": python_page(),
+        "stylesheets/tables.css": STYLE,
+        **dict(python_pages().values()),
     }
     for path, content in pages.items():
         files.append(File.generated(config, path, content=content))
@@ -31,7 +44,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def command_line_page() -> str:
     """What ``--help`` prints, for the program and each command."""
-    runner = CliRunner(env={"COLUMNS": "100", "TERM": "dumb", "NO_COLOR": "1"})
+    runner = CliRunner(env={"COLUMNS": "78", "TERM": "dumb", "NO_COLOR": "1"})
     lines = ["# Command line", "", "What `--help` prints. Exit codes: 0 done, 1 unexpected,"]
     lines += ["2 something to put right in what was given, 3 partly done.", ""]
     for name in ("", *typer.main.get_command(cli.app).commands):
@@ -105,18 +118,21 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
-def python_page() -> str:
-    """The documented names of every public module, row by row from the top of the package."""
-    lines = [
-        "# Python",
-        "",
-        "Made from the docstrings. Arrays are `(c, i, j, k)`, the world is RAS+ in mm; see",
-        "[Space and intensity](../concepts/space-and-intensity.md).",
-        "",
-    ]
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = ("medtranslate", *path.relative_to(PACKAGE).with_suffix("").parts)
-        if any(part.startswith("_") and part != "__init__" for part in parts):
+def python_pages() -> dict[str, tuple[str, str]]:
+    """A page for each package and single module: name to path and content."""
+    pages = {}
+    for top in sorted(PACKAGE.iterdir()):
+        modules = sorted(top.rglob("*.py")) if top.is_dir() else [top]
+        if not modules or modules[0].suffix != ".py" or top.name.startswith("_"):
             continue
-        lines += [f"::: {'.'.join(part for part in parts if part != '__init__')}", ""]
-    return "\n".join(lines)
+        lines = [f"# medtranslate.{top.stem}", ""] if top.is_dir() else []
+        level = 2 if top.is_dir() else 1
+        for path in modules:
+            parts = ("medtranslate", *path.relative_to(PACKAGE).with_suffix("").parts)
+            name = ".".join(part for part in parts if part != "__init__")
+            # What a package exports is shown where it is written.
+            members = "false" if path.name == "__init__.py" else "null"
+            lines += [f"::: {name}", "    options:", f"      members: {members}"]
+            lines += [f"      heading_level: {level}", ""]
+        pages[top.stem] = (f"reference/python/{top.stem}.md", "\n".join(lines))
+    return pages

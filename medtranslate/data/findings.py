@@ -26,6 +26,7 @@ _LONGEST_BODY_MM = 2500.0
 _SMALLEST_HEAD_MM = 20.0
 _AIR_HU = -300.0
 _SATURATED_SHARE = 0.005
+_PILED_UP = 5
 _MIN_OVERLAP = 0.5
 _MAX_DISTANCE_MM = 30.0
 _CENTRE_SAMPLES = 60
@@ -53,7 +54,8 @@ class VoxelFacts:
         maximum: Largest value.
         nonzero: Share of voxels that are not 0.
         num_values: Number of different values.
-        at_maximum: Share of the voxels that are not the minimum and have the maximum.
+        saturated: Share of the voxels above the minimum that have the maximum; 0 unless the
+            maximum is far more frequent than the value below it.
         centre_mm: World position, RAS+ mm, of the centre of what is scanned; None without contrast.
         sha256: Of the sorted values; equal for every copy, whatever its header or axis order.
     """
@@ -62,7 +64,7 @@ class VoxelFacts:
     maximum: float
     nonzero: float
     num_values: int
-    at_maximum: float
+    saturated: float
     centre_mm: tuple[float, float, float] | None
     sha256: str
 
@@ -165,14 +167,16 @@ def _examine_voxels(volume: Volume) -> VoxelFacts:
     values = sort_voxels(volume.voxels)
     num_values = 1 + int(np.count_nonzero(np.diff(values)))
     low, high = float(values[0]), float(values[-1])
-    above = values.size - int(np.searchsorted(values, low, side="right"))
-    top = values.size - int(np.searchsorted(values, high, side="left"))
+    above = values.size - int(np.searchsorted(values, values[0], side="right"))
+    top = values.size - int(np.searchsorted(values, values[-1], side="left"))
+    below_top = int(np.count_nonzero(values == values[-top - 1])) if top < values.size else 0
+    piled_up = above > 0 and top >= _PILED_UP * below_top
     return VoxelFacts(
         minimum=low,
         maximum=high,
         nonzero=float(np.count_nonzero(values) / values.size),
         num_values=num_values,
-        at_maximum=top / above if above else 1.0,
+        saturated=top / above if piled_up else 0.0,
         centre_mm=_find_centre(volume, values),
         sha256=hash_bytes(values.tobytes()),
     )
@@ -215,12 +219,12 @@ def _examine_values(
         return
     if suffix in ("CT", "CBCT"):
         yield from _examine_hounsfield(facts)
-    elif facts.at_maximum > _SATURATED_SHARE:
+    elif facts.saturated > _SATURATED_SHARE:
         yield Remark(
             "warning",
             "saturated: many voxels share the largest value, so bright tissue is cut off",
             "learn from and score bright tissue with care",
-            f"{100 * facts.at_maximum:.1f} % at {facts.maximum:g}",
+            f"{100 * facts.saturated:.1f} % at {facts.maximum:g}",
         )
     if header.dtype == "uint8":
         yield Remark(

@@ -254,10 +254,18 @@ class _BidsReader:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Every file of a dataset in a fixed order, without hidden, source and code folders."""
-    for folder, subfolders, files in os.walk(root):
+    """Every file of a dataset in a fixed order, without hidden, source and code folders.
+
+    Links to folders are followed, as people link scans they share, but not those that lead back up.
+    """
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        place = Path(folder).resolve()
         subfolders[:] = sorted(
-            name for name in subfolders if not name.startswith(".") and name not in _SKIPPED_FOLDERS
+            name
+            for name in subfolders
+            if not name.startswith(".")
+            and name not in _SKIPPED_FOLDERS
+            and (place / name).resolve() not in (place, *place.parents)
         )
         yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
 

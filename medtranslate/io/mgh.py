@@ -48,7 +48,8 @@ def open_mgh(path: Path, *, max_voxels: int) -> OpenedScan:
         )
     try:
         header = MGHHeader(block, check=False)
-        affine = header.get_affine()
+        with np.errstate(all="ignore"):  # what overflows is refused by the geometry
+            affine = header.get_affine()
     except (MGHError, HeaderDataError, ValueError) as error:
         raise VolumeReadError(f"{path}: header is damaged ({error}). Fetch it again") from error
 

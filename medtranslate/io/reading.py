@@ -94,7 +94,9 @@ def read_volume(
     opened = _open_scan(path, max_voxels=max_voxels)
     if opened.conflict is not None:
         raise GeometryError(opened.conflict)
-    array = _to_float(_check_finite(path, opened.decode()))
+    with np.errstate(over="ignore", invalid="ignore"):  # scaling that overflows gives infinity
+        voxels = _check_finite(path, opened.decode())
+    array = _to_float(voxels)
     unit: Unit = "HU" if modality in _MODALITIES_IN_HU else "arbitrary"
     return Volume(array[np.newaxis], opened.header.geometry, modality, unit)
 

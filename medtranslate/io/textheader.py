@@ -198,7 +198,12 @@ def _find_neighbour(path: Path, name: str) -> Path:
         _refuse(path, "spreads its voxels over several files", "one file")
     if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         _refuse(path, "points to voxels in another folder", "a file beside the header")
-    return path.parent / name
+    neighbour = path.parent / name
+    if not neighbour.is_file():
+        raise VolumeReadError(
+            f"{path}: its other half {neighbour.name!r} is missing. Put both into one folder"
+        )
+    return neighbour
 
 
 def _refuse(path: Path, found: str, expected: str) -> None:

@@ -128,7 +128,7 @@ def predict_baselines(
     """
     plain = source.as_subclass(Tensor).detach().float().cpu()
     inside = mask.as_subclass(Tensor).detach().cpu().numpy() > 0
-    with torch.inference_mode():
+    with torch.no_grad():
         return {
             COPY_SOURCE: plain.clone(),
             HISTOGRAM_MATCH: torch.from_numpy(histogram(plain.numpy(), inside)),

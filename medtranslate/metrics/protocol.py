@@ -90,7 +90,7 @@ class Protocol(Settings):
             (
                 "Slices",
                 f"{self.axis}, counted along the file's own voxel axis from 0; a slice with fewer "
-                f"than {self.min_mask_fraction:.3g} of its voxels in the mask is listed but "
+                f"than {100 * self.min_mask_fraction:.3g} % of its voxels in the mask is listed but "
                 "counts in no mean",
             ),
             ("PSNR, MAE", "over the mask voxels of the slice"),
@@ -118,6 +118,6 @@ class Protocol(Settings):
             (
                 "Interval",
                 f"{100 * self.interval_level:g} %, percentile bootstrap over people, "
-                f"{self.interval_resamples} draws, seed {self.interval_seed}",
+                f"{self.interval_resamples:,} draws, seed {self.interval_seed}",
             ),
         )

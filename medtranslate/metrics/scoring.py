@@ -14,7 +14,7 @@ from medtranslate.metrics.similarity import (
     mean_absolute_error,
     mean_error,
     peak_signal_to_noise,
-    whole_ssim,
+    slice_ssim,
 )
 from medtranslate.metrics.yardstick import Yardstick, make_yardstick, require_same_grid
 from medtranslate.volume import IntensityScale, Volume
@@ -155,38 +155,38 @@ def _score_slices(yardstick: Yardstick, prediction: np.ndarray) -> Iterator[Slic
 def _score_slice(
     yardstick: Yardstick, reference: np.ndarray, prediction: np.ndarray, mask: np.ndarray
 ) -> dict[str, float]:
-    data_range, window = yardstick.data_range, yardstick.protocol.ssim_window
-    first = np.where(mask, reference, yardstick.background)
-    second = np.where(mask, prediction, yardstick.background)
+    data_range = yardstick.data_range
+    real, synthetic = reference[mask], prediction[mask]
+    ssim, ssim_full = slice_ssim(
+        reference,
+        prediction,
+        mask,
+        data_range=data_range,
+        window=yardstick.protocol.ssim_window,
+        background=yardstick.background,
+    )
     return {
-        "psnr": peak_signal_to_noise(reference, prediction, data_range=data_range, mask=mask),
-        "ssim": masked_ssim(first, second, mask, data_range=data_range, window=window),
-        "mae": mean_absolute_error(reference, prediction, mask=mask),
+        "psnr": peak_signal_to_noise(real, synthetic, data_range=data_range),
+        "ssim": ssim,
+        "mae": mean_absolute_error(real, synthetic),
         "psnr_full": peak_signal_to_noise(reference, prediction, data_range=data_range),
-        "ssim_full": whole_ssim(
-            reference,
-            prediction,
-            data_range=data_range,
-            window=window,
-            background=yardstick.background,
-        ),
+        "ssim_full": ssim_full,
     }
 
 
 def _score_volume(yardstick: Yardstick, prediction: np.ndarray) -> dict[str, float]:
-    mask, data_range = yardstick.mask, yardstick.data_range
-    reference = yardstick.reference
+    mask = yardstick.mask
+    real, synthetic = yardstick.reference[mask], prediction[mask]
     return {
-        "psnr_volume": peak_signal_to_noise(
-            reference, prediction, data_range=data_range, mask=mask
-        ),
+        "psnr_volume": peak_signal_to_noise(real, synthetic, data_range=yardstick.data_range),
         "ssim_volume": masked_ssim(
-            np.where(mask, reference, yardstick.background),
-            np.where(mask, prediction, yardstick.background),
+            yardstick.reference,
+            prediction,
             mask,
-            data_range=data_range,
+            data_range=yardstick.data_range,
             window=yardstick.protocol.ssim_window,
+            background=yardstick.background,
         ),
-        "mae_volume": mean_absolute_error(reference, prediction, mask=mask),
-        "me_volume": mean_error(reference, prediction, mask=mask),
+        "mae_volume": mean_absolute_error(real, synthetic),
+        "me_volume": mean_error(real, synthetic),
     }

@@ -8,8 +8,8 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 _TRUNCATE = 3.5  # scikit-image cuts its Gaussian window at this many sigmas
-_SLAB_THICKNESS = 48
-"""Slices of a 3-D SSIM map made at once: 2.1 s as one block, 1.0 s in slabs on a 1 mm brain."""
+_SLAB_THICKNESS = 16
+"""Slices of a 3-D SSIM map made at once: a 1 mm brain takes 0.37 s so and 0.52 s as one block."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,15 @@ def _select(
     if reference.shape != prediction.shape:
         raise ValueError(f"prediction has shape {prediction.shape}, reference {reference.shape}")
     if mask is None:
-        return reference.astype(np.float64), prediction.astype(np.float64)
+        return reference.astype(np.float64, copy=False), prediction.astype(np.float64, copy=False)
     if mask.shape != reference.shape:
         raise ValueError(f"mask has shape {mask.shape}, reference {reference.shape}")
     if not mask.any():
         raise ValueError("mask is empty: no voxel to average over")
-    return reference[mask].astype(np.float64), prediction[mask].astype(np.float64)
+    return (
+        reference[mask].astype(np.float64, copy=False),
+        prediction[mask].astype(np.float64, copy=False),
+    )
 
 
 def ssim_map(
@@ -137,8 +140,7 @@ def ssim_map(
         full=True,
     )
     inside = tuple(
-        slice(before, before + n)
-        for (before, _), n in zip(padding, reference.shape, strict=True)
+        slice(before, before + n) for (before, _), n in zip(padding, reference.shape, strict=True)
     )
     selected: np.ndarray = similarity[inside]
     return selected
@@ -173,18 +175,20 @@ def masked_ssim(
     *,
     data_range: float,
     window: SsimWindow,
+    background: float = 0.0,
 ) -> float:
-    """Mean of the SSIM map over the voxels of the mask.
+    """Mean of the SSIM map over the mask, both arrays set to the background outside it.
 
     The map is made only where the mask can see it: in its bounding box grown by the reach of the
     window, which changes no value inside. A volume is worked through in slabs for the same reason.
 
     Args:
-        reference: Shape ``(i, j)`` or ``(i, j, k)``, background already set outside the mask.
-        prediction: Same shape, unit and background.
+        reference: Shape ``(i, j)`` or ``(i, j, k)``.
+        prediction: Same shape and unit.
         mask: Boolean, same shape, not empty.
         data_range: Range of the intensities.
         window: Gaussian window and constants.
+        background: Value of empty space.
 
     Returns:
         Similarity, at most 1; higher is better.
@@ -197,58 +201,81 @@ def masked_ssim(
     thickness = _SLAB_THICKNESS if mask.ndim == 3 else len(mask)
     total = 0.0
     for start in range(0, len(mask), thickness):
-        slab = np.zeros_like(mask)
-        slab[start : start + thickness] = mask[start : start + thickness]
-        if slab.any():
-            box = bounding_box(slab, margin=window.radius)
-            similarity = ssim_map(
-                np.ascontiguousarray(reference[box]),
-                np.ascontiguousarray(prediction[box]),
-                data_range=data_range,
-                window=window,
-            )
-            total += float(similarity[slab[box]].sum())
+        stop = min(start + thickness, len(mask))
+        if not mask[start:stop].any():
+            continue
+        box = _grow_slab(mask, start, stop, margin=window.radius)
+        similarity = ssim_map(
+            np.where(mask[box], reference[box], background),
+            np.where(mask[box], prediction[box], background),
+            data_range=data_range,
+            window=window,
+        )
+        counted = mask[box].copy()
+        counted[: start - box[0].start] = False
+        counted[stop - box[0].start :] = False
+        total += float(similarity[counted].sum())
     return total / int(np.count_nonzero(mask))
 
 
-def whole_ssim(
+def _grow_slab(mask: np.ndarray, start: int, stop: int, *, margin: int) -> tuple[slice, ...]:
+    """Box of the mask between two slices, grown by ``margin``; the slab itself stays whole."""
+    _, *rest = bounding_box(mask[start:stop], margin=margin)
+    return slice(max(0, start - margin), min(len(mask), stop + margin)), *rest
+
+
+def slice_ssim(
     reference: np.ndarray,
     prediction: np.ndarray,
+    mask: np.ndarray,
     *,
     data_range: float,
     window: SsimWindow,
     background: float = 0.0,
-) -> float:
-    """Mean SSIM of a whole slice without its border, as scikit-image averages it.
+) -> tuple[float, float]:
+    """Mean SSIM of a slice in its mask, and of the whole slice.
 
-    Where both images are nothing but ``background`` the map is exactly 1 and is not computed.
-    A direction thinner than the window loses less of its border, so that a voxel is left.
+    The first is :func:`masked_ssim`. The second is the mean of the map of the whole slice without
+    its border, as scikit-image averages it; a direction thinner than the window loses less of its
+    border, so that a voxel is left. Where both images are nothing but ``background`` the map is
+    exactly 1 and is not made; where nothing lies outside the mask, one map serves both.
 
     Args:
         reference: Shape ``(i, j)``.
         prediction: Same shape and unit.
+        mask: Boolean, same shape, not empty.
         data_range: Range of the intensities.
         window: Gaussian window and constants.
         background: Value of empty space.
 
     Returns:
-        Similarity, at most 1; higher is better.
+        Masked and whole similarity, each at most 1; higher is better.
+
+    Raises:
+        ValueError: If the mask is empty.
     """
     support = (reference != background) | (prediction != background)
-    if not support.any():
-        return 1.0
-    box = bounding_box(support, margin=window.radius)
-    borders = [min(window.radius, (n - 1) // 2) for n in reference.shape]
-    inner = tuple(
-        slice(max(edge.start, border), min(edge.stop, n - border))
-        for edge, border, n in zip(box, borders, reference.shape, strict=True)
-    )
+    box = bounding_box(support | mask, margin=window.radius)
     similarity = ssim_map(reference[box], prediction[box], data_range=data_range, window=window)
-    seen = similarity[
-        tuple(
-            slice(part.start - edge.start, max(part.start, part.stop) - edge.start)
-            for part, edge in zip(inner, box, strict=True)
-        )
-    ]
-    num_voxels = int(np.prod([n - 2 * b for n, b in zip(reference.shape, borders, strict=True)]))
+    whole = _mean_without_border(similarity, box, reference.shape, border=window.radius)
+    if mask.any() and not (support & ~mask).any():
+        return float(similarity[mask[box]].mean()), whole
+    masked = masked_ssim(
+        reference, prediction, mask, data_range=data_range, window=window, background=background
+    )
+    return masked, whole
+
+
+def _mean_without_border(
+    similarity: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], *, border: int
+) -> float:
+    """Mean of a map known inside ``box`` and 1 outside it, over all but the border of ``shape``."""
+    inner = []
+    num_voxels = 1
+    for edge, size in zip(box, shape, strict=True):
+        cut = min(border, (size - 1) // 2)
+        num_voxels *= size - 2 * cut
+        first, last = max(edge.start, cut), min(edge.stop, size - cut)
+        inner.append(slice(first - edge.start, max(first, last) - edge.start))
+    seen = similarity[tuple(inner)]
     return float((seen.sum() + (num_voxels - seen.size)) / num_voxels)

@@ -167,7 +167,8 @@ def _check_finite(voxels: np.ndarray, *, what: str) -> None:
 def _clip_to_ct(voxels: np.ndarray, protocol: Protocol) -> np.ndarray:
     """HU above the lower end of the range, so that air is 0 and SSIM's luminance has a zero."""
     low, high = protocol.ct_range_hu
-    return np.clip(voxels, low, high) - low
+    above: np.ndarray = np.clip(voxels, low, high) - low
+    return above
 
 
 def _find_scale(
@@ -181,15 +182,19 @@ def _find_scale(
                 "of PSNR and the range of SSIM"
             )
         return 1.0, protocol.data_range
-    low = protocol.ct_range_hu[0]
-    share = np.count_nonzero((sliced < _CT_HINT_HU) & (sliced >= 3 * low)) / sliced.size
-    if reference.modality is None and share > _CT_HINT_SHARE:
+    if reference.modality is None:
+        _refuse_unnamed_ct(sliced)
+    return _percentile(sliced[mask], protocol, what="reference"), 1.0
+
+
+def _refuse_unnamed_ct(sliced: np.ndarray) -> None:
+    share = np.count_nonzero(sliced < _CT_HINT_HU) / sliced.size
+    if share > _CT_HINT_SHARE:
         raise DatasetError(
             f"{100 * share:.0f} % of the reference lies below {_CT_HINT_HU:.0f}, which looks like "
             "CT in HU, but nothing says so. Name the file as CT (sub-01_ct.nii.gz), or state the "
             "range: --scale none --data-range 4095"
         )
-    return _percentile(sliced[mask], protocol, what="reference"), 1.0
 
 
 def _percentile(inside: np.ndarray, protocol: Protocol, *, what: str) -> float:

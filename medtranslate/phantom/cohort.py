@@ -20,7 +20,9 @@ from medtranslate.phantom.documents import (
     DATASET_README,
     PARTICIPANT_COLUMNS,
     SESSION_COLUMNS,
+    TEMPLATE_ADDRESS,
     TEMPLATE_LICENCE,
+    TRUTH_README,
 )
 from medtranslate.phantom.person import (
     Anatomy,
@@ -235,7 +237,8 @@ def _write_description(out: Path, command: str) -> None:
     common = {
         "BIDSVersion": _BIDS_VERSION,
         "License": "Permission notice of the MNI152 template, see README.md",
-        "Authors": ["medtranslate"],
+        "Authors": ["medtranslate phantom"],
+        "SourceDatasets": [{"URL": TEMPLATE_ADDRESS}],
         "GeneratedBy": generated,
     }
     write_json(
@@ -246,6 +249,7 @@ def _write_description(out: Path, command: str) -> None:
         out / DERIVATIVES / "dataset_description.json",
         {"Name": "Truth about the simulated people", "DatasetType": "derivative", **common},
     )
+    write_text(out / DERIVATIVES / "README.md", TRUTH_README)
     write_text(out / "README.md", DATASET_README.format(command=command, licence=TEMPLATE_LICENCE))
     write_text(out / ".bidsignore", f"**/ct\n{CHECKSUMS}\n")
     rows = [f"{tissue.value}\t{tissue.name.lower()}" for tissue in Tissue]

@@ -112,16 +112,14 @@ def inversion_recovery(
     if sequence.inversion_ms is None:
         raise ValueError("inversion_ms is None: give the inversion time of the sequence")
     recovery = (
-        1.0
-        - 2.0 * np.exp(-sequence.inversion_ms / t1_ms)
-        + np.exp(-sequence.repetition_ms / t1_ms)
+        1.0 - 2.0 * np.exp(-sequence.inversion_ms / t1_ms) + np.exp(-sequence.repetition_ms / t1_ms)
     )
     signal: np.ndarray = proton_density * recovery * np.exp(-sequence.echo_ms / t2_ms)
     return signal
 
 
 def nulling_inversion_ms(t1_ms: float, *, repetition_ms: float) -> float:
-    """Inversion time at which tissue of ``t1_ms`` gives no signal, ``T1 ln(2 / (1 + exp(-TR/T1)))``.
+    """Inversion time at which tissue of ``t1_ms`` is dark: ``T1 ln(2 / (1 + exp(-TR/T1)))``.
 
     Example:
         >>> round(nulling_inversion_ms(4000.0, repetition_ms=9000.0))

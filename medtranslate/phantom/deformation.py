@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from medtranslate.phantom.fields import Field, random_field
 
-_SQUARINGS = 7
+_SMALL_STEP_VOXELS = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,20 +28,21 @@ class Displacement:
 
     def at(self, points: np.ndarray) -> np.ndarray:
         """Displacement at world positions ``points`` of shape ``(3, ...)``, same shape."""
-        return np.stack([Field(part, self.origin, self.spacing).at(points) for part in self.vectors])
+        return np.stack(
+            [Field(part, self.origin, self.spacing).at(points) for part in self.vectors]
+        )
 
     def move(self, points: np.ndarray) -> np.ndarray:
         """Where each of ``points`` goes, shape ``(3, ...)``, millimetres."""
-        return points + self.at(points)
+        moved: np.ndarray = points + self.at(points)
+        return moved
 
     def jacobian(self) -> np.ndarray:
         """Determinant of the map's derivative at each sample, shape ``(i, j, k)``.
 
         1 keeps the volume, less shrinks; zero or less would fold space.
         """
-        gradients = np.stack(
-            [np.stack(np.gradient(part, self.spacing)) for part in self.vectors]
-        )
+        gradients = np.stack([np.stack(np.gradient(part, self.spacing)) for part in self.vectors])
         matrices = np.moveaxis(gradients, (0, 1), (-2, -1)) + np.eye(3)
         determinant: np.ndarray = np.linalg.det(matrices)
         return determinant
@@ -51,12 +52,14 @@ def integrate_velocity(velocity: Displacement) -> Displacement:
     """Displacement after following a stationary velocity for unit time.
 
     Scaling and squaring (Arsigny et al., MICCAI 2006): ``exp(v) = exp(v / 2^n)^(2^n)``, where each
-    squaring composes the map with itself. The flow of a smooth velocity is one-to-one, and that
-    of ``-v`` is its inverse.
+    squaring composes the map with itself, and ``n`` makes the first step a small part of a voxel.
+    The flow of a smooth velocity is one-to-one, and that of ``-v`` is its inverse.
     """
-    vectors = velocity.vectors / 2.0**_SQUARINGS
+    longest = float(np.abs(velocity.vectors).max()) / velocity.spacing
+    squarings = max(0, int(np.ceil(np.log2(max(longest, 1e-9) / _SMALL_STEP_VOXELS))))
+    vectors = velocity.vectors / 2.0**squarings
     index = np.stack(np.meshgrid(*[np.arange(n) for n in vectors.shape[1:]], indexing="ij"))
-    for _ in range(_SQUARINGS):
+    for _ in range(squarings):
         target = index + vectors / velocity.spacing
         vectors = vectors + np.stack(
             [ndimage.map_coordinates(part, target, order=1, mode="nearest") for part in vectors]
@@ -78,8 +81,8 @@ def random_velocity(
 def shrinking_velocity(tissue: Field, *, smoothing_mm: float) -> Displacement:
     """Velocity that looks outward across the border of ``tissue``; sampling along it shrinks it.
 
-    ``v = -grad(G * tissue)``, scaled to a largest length of 1 mm: it points from tissue to fluid, so
-    that an image sampled at ``x + v(x)`` has its border moved inward, and it vanishes in the bulk.
+    ``v = -grad(G * tissue)``, scaled to a largest length of 1 mm: it points from tissue to fluid,
+    so that an image sampled at ``x + v(x)`` has its border moved inward; in the bulk it vanishes.
 
     Args:
         tissue: Fraction of tissue, 0 to 1.
@@ -101,4 +104,3 @@ def rotation(degrees: np.ndarray) -> np.ndarray:
         turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
         matrix = turn @ matrix
     return matrix
-

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+TEMPLATE_ADDRESS = "https://nist.mni.mcgill.ca/icbm-152-nonlinear-atlases-2009/"
+
 TEMPLATE_LICENCE = """\
 Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological
 Institute, McGill University. Permission to use, copy, modify, and distribute this software and its
@@ -50,6 +52,14 @@ age-appropriate atlases for pediatric studies. NeuroImage 2011;54:313-327,
 doi:10.1016/j.neuroimage.2010.07.033. Fonov VS, Evans AC, McKinstry RC, Almli CR, Collins DL.
 Unbiased nonlinear average age-appropriate brain templates from birth to adulthood. NeuroImage
 2009;47:S102, doi:10.1016/S1053-8119(09)70884-5.
+"""
+
+TRUTH_README = """\
+# Truth about the simulated people
+
+What each head was made of, not what was measured: `desc-brain_mask` is the brain with the fluid in
+and around it, `label-lesion_mask` the voxels of which at least half is lesion, `dseg` the tissue
+that fills most of a voxel (names in `dseg.tsv`). Licence and origin: see the README.md above.
 """
 
 _BRAIN_VOLUME: dict[str, Any] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-BOX_MM = ((-120.0, 120.0), (-160.0, 130.0), (-110.0, 130.0))
+BOX_MM = ((-100.0, 100.0), (-138.0, 110.0), (-90.0, 112.0))
 """World box, in millimetres along ``(x, y, z)``, that holds a head and its surroundings."""
 
 
@@ -59,9 +59,9 @@ def random_field(
     Args:
         generator: Source of randomness.
         scale_mm: Standard deviation of the smoothing, millimetres.
-        spacing_mm: Distance between samples; half the scale if None.
+        spacing_mm: Distance between samples; 0.6 of the scale if None.
     """
-    spacing = scale_mm / 2.0 if spacing_mm is None else spacing_mm
+    spacing = 0.6 * scale_mm if spacing_mm is None else spacing_mm
     shape, origin = box_grid(spacing)
     values = ndimage.gaussian_filter(
         generator.standard_normal(shape), scale_mm / spacing, mode="wrap"
@@ -81,7 +81,8 @@ class Texture:
         total = np.zeros(points.shape[1:])
         for part in self.parts:
             total += part.at(points)
-        return total / np.sqrt(len(self.parts))
+        mixed: np.ndarray = total / np.sqrt(len(self.parts))
+        return mixed
 
 
 def random_texture(generator: np.random.Generator, *, scales_mm: tuple[float, ...]) -> Texture:

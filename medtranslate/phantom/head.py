@@ -26,7 +26,7 @@ class HeadShape:
         cavity_scale: Size of sinuses and orbits relative to the typical one.
     """
 
-    fluid: float = 1.5
+    fluid: float = 1.0
     inner_table: float = 1.8
     marrow: float = 2.8
     outer_table: float = 2.0
@@ -100,8 +100,10 @@ def surround_brain(
     inner = shape.inner_table * thin
     marrow = inner + shape.marrow * thin * _cover(2.0 + 0.05 * points[2], 4.0)
     bone = marrow + shape.outer_table
-    muscle = bone + shape.muscle + sum(
-        (peak * _bump(blob, points) for blob, peak in _BULK_MM), np.zeros_like(outside)
+    muscle = (
+        bone
+        + shape.muscle
+        + sum((peak * _bump(blob, points) for blob, peak in _BULK_MM), np.zeros_like(outside))
     )
     fat = muscle + shape.fat * np.exp(0.2 * noise)
     fractions = np.zeros((len(Tissue), *outside.shape))
@@ -182,7 +184,8 @@ def _outside_blob(blob: _Blob, points: np.ndarray, scale: float) -> np.ndarray:
         np.sqrt((((points - np.reshape(centre, column)) / radii.reshape(column)) ** 2).sum(axis=0))
         for centre in blob.sides()
     ]
-    return (np.minimum(distances[0], distances[-1]) - 1.0) * float(radii.min())
+    nearest: np.ndarray = np.minimum(distances[0], distances[-1])
+    return (nearest - 1.0) * float(radii.min())
 
 
 def _bump(blob: _Blob, points: np.ndarray) -> np.ndarray:

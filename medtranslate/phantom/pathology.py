@@ -1,4 +1,4 @@
-"""Lesions like those of multiple sclerosis, and loss of brain tissue between visits."""
+"""Lesions like those of multiple sclerosis: where they lie and how far they reach."""
 
 from __future__ import annotations
 
@@ -85,4 +85,3 @@ def lesion_cover(
         inside = 0.5 + (1.0 - irregular) * lesion.radii.mean() / border_mm
         cover[near] = np.maximum(cover[near], np.clip(inside, 0.0, 1.0))
     return cover
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from scipy import ndimage, optimize
@@ -28,8 +28,9 @@ _SHARPNESS = 2.2
 _TEXTURE_SCALES_MM = (4.0, 9.0, 25.0)
 _THICKNESS_SCALES_MM = (7.0, 20.0)
 _PARTIAL_VOLUME_VOXELS = 0.4
-_LARGEST_ATROPHY = 6.0
-_LARGEST_GROWTH = 3.0
+_LESION_BORDER_MM = 1.5
+_LARGEST_AGEING = 6.0
+_FIRST_STAGE, _LAST_STAGE = 0.05, 3.0
 _SOLVER_STEP = 1e-3
 
 
@@ -139,11 +140,12 @@ def draw_person(generator: np.random.Generator, template: Template) -> Person:
 
 
 def _draw_shape(generator: np.random.Generator) -> HeadShape:
-    typical = HeadShape()
-    around = {
-        name: value * float(generator.uniform(0.85, 1.2)) for name, value in vars(typical).items()
-    }
-    return replace(typical, **around)
+    return HeadShape(
+        **{
+            name: value * float(generator.uniform(0.85, 1.2))
+            for name, value in asdict(HeadShape()).items()
+        }
+    )
 
 
 def scan_grid(spacing_mm: float) -> Geometry:
@@ -164,37 +166,44 @@ def first_visit(person: Person, template: Template, geometry: Geometry) -> Anato
     return _Body(person, template, geometry).anatomy(person.ageing, person.lesions)
 
 
-def second_visit(
-    person: Person, template: Template, geometry: Geometry, first: Anatomy
-) -> Anatomy:
+def second_visit(person: Person, template: Template, geometry: Geometry, first: Anatomy) -> Anatomy:
     """Anatomy after ``person.atrophy`` of the brain is lost and lesions grew by ``person.growth``.
 
     Brain tissue is moved along the template's atrophy velocity, so that it thins at its surface and
-    the ventricles widen; known lesions swell, new ones appear. Both amounts are solved for on the
-    grid, so that they hold to about a thousandth.
+    the ventricles widen; new lesions appear and known ones swell. Both amounts are solved for on
+    this grid. The head lies in the scanner as it did at the first visit.
+
+    Args:
+        person: Whom to look at.
+        template: Anatomy that the person was drawn from.
+        geometry: Grid of the first visit.
+        first: What :func:`first_visit` gave on that grid.
     """
     body = _Body(person, template, geometry)
     brain_goal = first.brain_volume_ml * (1.0 - person.atrophy)
-
-    def excess_brain(extra: float) -> float:
-        fractions = body.tissue(person.ageing + extra)
-        return float(fractions.sum()) * body.voxel_ml - brain_goal
-
-    extra = float(optimize.brentq(excess_brain, 0.0, _LARGEST_ATROPHY, xtol=_SOLVER_STEP))
-    tissue = body.tissue(person.ageing + extra)
-    points = body.brain_points(person.ageing + extra)
     lesion_goal = first.lesion_volume_ml * (1.0 + person.growth)
 
-    def excess_lesion(factor: float) -> float:
-        lesions = scale_lesions(person.lesions, factor) + person.new_lesions
-        return float(body.lesion(lesions, points, tissue).sum()) * body.voxel_ml - lesion_goal
+    def missing_brain(ageing: float) -> float:
+        tissue = body.tissue(body.brain_points(ageing))
+        return brain_goal - float(tissue.sum()) * body.voxel_ml
 
-    if excess_lesion(1.0) >= 0.0:
-        factor = 1.0
-    else:
-        factor = float(optimize.brentq(excess_lesion, 1.0, _LARGEST_GROWTH, xtol=_SOLVER_STEP))
-    lesions = scale_lesions(person.lesions, factor) + person.new_lesions
-    return body.anatomy(person.ageing + extra, lesions)
+    oldest = person.ageing + _LARGEST_AGEING
+    ageing = optimize.brentq(missing_brain, person.ageing, oldest, xtol=_SOLVER_STEP)
+    points = body.brain_points(ageing)
+    tissue = body.tissue(points)
+
+    def excess_lesion(stage: float) -> float:
+        damaged = body.damage(_grown_lesions(person, stage), points, tissue)
+        return float(damaged.sum()) * body.voxel_ml - lesion_goal
+
+    stage = optimize.brentq(excess_lesion, _FIRST_STAGE, _LAST_STAGE, xtol=_SOLVER_STEP)
+    return body.anatomy(ageing, _grown_lesions(person, stage))
+
+
+def _grown_lesions(person: Person, stage: float) -> tuple[Lesion, ...]:
+    """Lesions in the course of time: up to stage 1 new ones grow, from then on known ones."""
+    known = scale_lesions(person.lesions, max(1.0, stage))
+    return known + scale_lesions(person.new_lesions, min(1.0, stage))
 
 
 class _Body:
@@ -217,44 +226,43 @@ class _Body:
         flow = replace(velocity, vectors=ageing * velocity.vectors)
         return integrate_velocity(flow).move(self._points)
 
-    def tissue(self, ageing: float) -> np.ndarray:
-        """Fractions of grey and white matter, shape ``(2, i, j, k)``."""
-        points = self.brain_points(ageing)
+    def tissue(self, points: np.ndarray) -> np.ndarray:
+        """Fractions of grey and white matter, shape ``(2, i, j, k)``.
+
+        The template's average maps are sharpened, and their borders shifted by this person's
+        folding, so that each brain has sulci of its own.
+        """
         grey, white = self._template.grey.at(points), self._template.white.at(points)
         fluid = np.clip(1.0 - grey - white, 0.0, 1.0)
         outer, inner = (_FOLDING_STRENGTH * texture.at(points) for texture in self._person.folding)
-        weights = np.stack(
+        grey, white, fluid = (part**_SHARPNESS for part in (grey, white, fluid))
+        white, fluid = white * np.exp(inner), fluid * np.exp(outer)
+        total = grey + white + fluid
+        return np.stack(
             [
-                grey**_SHARPNESS,
-                white**_SHARPNESS * np.exp(inner),
-                fluid**_SHARPNESS * np.exp(outer),
+                ndimage.gaussian_filter(part / total, _PARTIAL_VOLUME_VOXELS, mode="nearest")
+                for part in (grey, white)
             ]
         )
-        weights /= weights.sum(axis=0) + 1e-12
-        parts = [
-            ndimage.gaussian_filter(part, _PARTIAL_VOLUME_VOXELS, mode="nearest")
-            for part in weights[:2]
-        ]
-        return np.stack(parts)
 
-    def lesion(
+    def cover(self, lesions: tuple[Lesion, ...], points: np.ndarray) -> np.ndarray:
+        """How far each voxel lies in a lesion, shape ``(i, j, k)``."""
+        border_mm = max(_LESION_BORDER_MM, self._spacing)
+        return lesion_cover(lesions, points, self._person.folding[1], border_mm=border_mm)
+
+    def damage(
         self, lesions: tuple[Lesion, ...], points: np.ndarray, tissue: np.ndarray
     ) -> np.ndarray:
-        """Fraction of damaged tissue, shape ``(i, j, k)``; at most that of white and half of grey."""
-        cover = lesion_cover(
-            lesions, points, self._person.folding[1], border_mm=max(1.5, self._spacing)
-        )
-        damaged: np.ndarray = cover * (tissue[1] + 0.5 * tissue[0])
+        """Fraction of damaged tissue: white matter, and half of the grey, within a lesion."""
+        damaged: np.ndarray = self.cover(lesions, points) * (tissue[1] + 0.5 * tissue[0])
         return damaged
 
     def anatomy(self, ageing: float, lesions: tuple[Lesion, ...]) -> Anatomy:
         """Everything in each voxel, at an age and with lesions."""
         person, template = self._person, self._template
         points = self.brain_points(ageing)
-        tissue = self.tissue(ageing)
-        cover = lesion_cover(
-            lesions, points, person.folding[1], border_mm=max(1.5, self._spacing)
-        )
+        grey, white = self.tissue(points)
+        cover = self.cover(lesions, points)
         fractions = surround_brain(
             template.skull.at(self._points),
             self._points,
@@ -262,10 +270,13 @@ class _Body:
             person.thickness,
             spacing_mm=self._spacing,
         )
-        fractions *= 1.0 - tissue.sum(axis=0)
-        fractions[Tissue.GREY_MATTER] = tissue[0] * (1.0 - 0.5 * cover)
-        fractions[Tissue.WHITE_MATTER] = tissue[1] * (1.0 - cover)
-        fractions[Tissue.LESION] = self.lesion(lesions, points, tissue)
-        relaxation = np.stack([texture.at(points) for texture in person.relaxation])
-        brain = template.brain.at(self._points) > 0.5
-        return Anatomy(self._geometry, fractions, brain, relaxation)
+        fractions *= 1.0 - grey - white
+        fractions[Tissue.GREY_MATTER] = grey * (1.0 - 0.5 * cover)
+        fractions[Tissue.WHITE_MATTER] = white * (1.0 - cover)
+        fractions[Tissue.LESION] = cover * (white + 0.5 * grey)
+        return Anatomy(
+            geometry=self._geometry,
+            fractions=fractions,
+            brain=template.brain.at(self._points) > 0.5,
+            relaxation=np.stack([texture.at(points) for texture in person.relaxation]),
+        )

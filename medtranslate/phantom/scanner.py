@@ -16,7 +16,7 @@ from medtranslate.phantom.contrast import (
     measure_signal,
     nulling_inversion_ms,
 )
-from medtranslate.phantom.fields import Texture, grid_points, random_texture
+from medtranslate.phantom.fields import grid_points, random_texture
 from medtranslate.phantom.person import Anatomy
 from medtranslate.volume import CT_RANGE_HU, Volume
 
@@ -56,9 +56,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Sequence(
             _FLAIR_REPETITION_MS,
             110.0,
-            nulling_inversion_ms(
-                TISSUES[Tissue.CSF].t1_ms, repetition_ms=_FLAIR_REPETITION_MS
-            ),
+            nulling_inversion_ms(TISSUES[Tissue.CSF].t1_ms, repetition_ms=_FLAIR_REPETITION_MS),
         ),
         bias=0.05,
         noise=0.03,
@@ -87,7 +85,9 @@ def scan(anatomy: Anatomy, generator: np.random.Generator) -> dict[str, Volume]:
     for name, protocol in PROTOCOLS.items():
         stored = _acquire_mr(anatomy, protocol, points, generator)
         volumes[name] = Volume(stored[None], anatomy.geometry, name, "arbitrary")
-    volumes["CT"] = Volume(_acquire_ct(anatomy, points, generator)[None], anatomy.geometry, "CT", "HU")
+    volumes["CT"] = Volume(
+        _acquire_ct(anatomy, points, generator)[None], anatomy.geometry, "CT", "HU"
+    )
     return volumes
 
 
@@ -107,15 +107,13 @@ def _acquire_mr(
 
 
 def _near_head(anatomy: Anatomy) -> np.ndarray:
-    """Where a scanner that suppresses the background keeps its signal: the head and a rim of air."""
+    """Where background suppression keeps the signal: in the head and a rim of air."""
     head = ndimage.binary_fill_holes(anatomy.fractions[Tissue.AIR] < 0.5)
     rim: np.ndarray = ndimage.binary_dilation(head, iterations=_RIM_VOXELS)
     return rim
 
 
-def _acquire_ct(
-    anatomy: Anatomy, points: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
+def _acquire_ct(anatomy: Anatomy, points: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     attenuation = measure_attenuation(anatomy.fractions, anatomy.relaxation[3])
     # Rays that cross no bone arrive bright, so that air far from the head is almost free of noise.
     solid = 1.0 - anatomy.fractions[Tissue.AIR]

@@ -10,8 +10,8 @@ from medtranslate.geometry import Geometry
 from medtranslate.preprocess.masks import find_head
 from medtranslate.preprocess.registration import single_thread, to_simpleitk
 
-_FITTING_SPACING_MM = 4.0
-_ITERATIONS = (40, 40, 30)
+_FITTING_SPACING_MM = 5.0
+_ITERATIONS = (25, 25, 15)
 
 
 def correct_bias(voxels: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -44,4 +44,5 @@ def correct_bias(voxels: np.ndarray, geometry: Geometry) -> np.ndarray:
         field = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(image))
     corrected = voxels / np.exp(rearrange(field.astype(np.float64), "k j i -> i j k"))
     gain = voxels[head].mean(dtype=np.float64) / corrected[head].mean(dtype=np.float64)
-    return (corrected * gain).astype(np.float32)
+    result: np.ndarray = (corrected * gain).astype(np.float32)
+    return result

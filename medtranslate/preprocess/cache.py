@@ -208,9 +208,7 @@ def _read_entry(path: Path) -> PreparedArrays | None:
     return arrays
 
 
-def _from_parts(
-    tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]
-) -> PreparedArrays:
+def _from_parts(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> PreparedArrays:
     target_scale, registration = header["target_scale"], header["registration"]
     return PreparedArrays(
         source=tensors["source"],

@@ -45,9 +45,7 @@ def measure_scale(
     return IntensityScale(0.0, factor)
 
 
-def normalise(
-    settings: IntensitySettings, stored: np.ndarray, scale: IntensityScale
-) -> np.ndarray:
+def normalise(settings: IntensitySettings, stored: np.ndarray, scale: IntensityScale) -> np.ndarray:
     """Stored values to normalised ones, as float32; a window clips first.
 
     Args:

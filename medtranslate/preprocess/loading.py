@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def load_images(keys: Sequence[str]) -> LoadImaged:
     """
     return LoadImaged(
         list(keys),
-        reader=CheckedReader(),
+        reader=CheckedReader,
         ensure_channel_first=True,
         image_only=True,
         dtype=np.float32,
@@ -91,6 +92,14 @@ def affine_of(image: MetaTensor) -> np.ndarray:
 def voxels_of(image: torch.Tensor) -> np.ndarray:
     """The first channel as an array ``(i, j, k)`` in C order."""
     return np.ascontiguousarray(torch.Tensor.numpy(_plain(image.detach().cpu()))[0])
+
+
+def track(voxels: np.ndarray, *, like: MetaTensor) -> MetaTensor:
+    """Voxels ``(i, j, k)`` as ``(1, i, j, k)`` with the affine and the record of ``like``."""
+    image = MetaTensor(torch.from_numpy(np.ascontiguousarray(voxels))[None])
+    image.meta = deepcopy(like.meta)
+    image.applied_operations = deepcopy(like.applied_operations)
+    return image
 
 
 def _plain(image: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,12 @@ from monai.transforms.compose import Compose
 
 from medtranslate.geometry import Geometry
 from medtranslate.preprocess.intensity import restore_stored
-from medtranslate.preprocess.loading import load_images, voxels_of
+from medtranslate.preprocess.loading import load_images, track, voxels_of
 from medtranslate.preprocess.preparation import Prepared, run_chain
 from medtranslate.preprocess.registration import RegistrationReport
 from medtranslate.preprocess.settings import PreprocessSettings
 from medtranslate.preprocess.steps import AlignTarget, BringTargetOntoSource, RecordInputs
-from medtranslate.volume import IntensityScale, Volume
+from medtranslate.volume import IntensityScale, Unit, Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +84,10 @@ def native_mask(prepared: Prepared) -> np.ndarray:
 
 def _undo(image: torch.Tensor, like: MetaTensor, chain: Compose, key: str) -> np.ndarray:
     """Voxels ``(i, j, k)`` of ``image`` after undoing what was applied to ``like``."""
-    plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-    tracked = MetaTensor(plain.detach().cpu().to(torch.float32))
-    tracked.meta = deepcopy(like.meta)
-    tracked.applied_operations = deepcopy(like.applied_operations)
-    return voxels_of(chain.inverse({key: tracked})[key])
+    tracked = track(voxels_of(image.to(torch.float32)), like=like)
+    # Compose.inverse carries no type hints.
+    restored: dict[str, MetaTensor] = chain.inverse({key: tracked})  # type: ignore[no-untyped-call]
+    return voxels_of(restored[key])
 
 
 def reference_on_source(
@@ -124,7 +122,7 @@ def reference_on_source(
         files["transform"] = transform
     data = run_chain(Compose(steps), files)
     geometry: Geometry = data["native"]
-    unit = "HU" if settings.target_intensity.name == "window" else "arbitrary"
+    unit: Unit = "HU" if settings.target_intensity.name == "window" else "arbitrary"
     return Reference(
         Volume(voxels_of(data["target"])[None], geometry, unit=unit),
         voxels_of(data["seen"]) > 0.5,

@@ -101,9 +101,7 @@ def build_chain(settings: PreprocessSettings) -> Compose:
     if settings.crop_margin_mm is not None:
         outputs = [*images, "seen"]
         steps.append(DrawBox(settings.crop_margin_mm))
-        steps.append(
-            CropForegroundd(outputs, "box", allow_smaller=True, allow_missing_keys=True)
-        )
+        steps.append(CropForegroundd(outputs, "box", allow_smaller=True, allow_missing_keys=True))
     steps.append(NormaliseIntensity(settings))
     return Compose(steps)
 

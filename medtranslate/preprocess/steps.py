@@ -16,7 +16,7 @@ from medtranslate.errors import GeometryError, VolumeReadError
 from medtranslate.geometry import Geometry
 from medtranslate.preprocess.bias import correct_bias
 from medtranslate.preprocess.intensity import measure_scale, normalise
-from medtranslate.preprocess.loading import affine_of, geometry_of, voxels_of
+from medtranslate.preprocess.loading import affine_of, geometry_of, track, voxels_of
 from medtranslate.preprocess.masks import find_mask
 from medtranslate.preprocess.registration import read_itk_transform, register_rigid
 from medtranslate.preprocess.settings import (
@@ -40,7 +40,9 @@ class RecordInputs(Transform):
         """Add ``inputs`` (role to SHA-256) and ``native`` (:class:`Geometry`)."""
         result = dict(data)
         roles = [role for role in ("source", "target", "mask") if role in result]
-        result["inputs"] = {r: hash_volume(voxels_of(result[r]), affine_of(result[r])) for r in roles}
+        result["inputs"] = {
+            r: hash_volume(voxels_of(result[r]), affine_of(result[r])) for r in roles
+        }
         if "transform" in result:
             result["inputs"]["transform"] = hash_file(Path(result["transform"]))
         result["native"] = geometry_of(result["source"])
@@ -85,9 +87,9 @@ class AlignTarget(Transform):
                 f"{result['name']}: preprocess.align is 'transforms' but there is no transform "
                 "file from the target to the source; add one, or set preprocess.align: rigid"
             )
-        target = target.clone()
-        target.affine = torch.as_tensor(np.linalg.solve(world, affine_of(target)))
-        result["target"] = target
+        moved = track(voxels_of(target), like=target)
+        moved.affine = torch.as_tensor(np.linalg.solve(world, affine_of(target)))
+        result["target"] = moved
         return result
 
 
@@ -111,9 +113,10 @@ class CorrectBias(MapTransform):
             affine = affine_of(image)
             # A given affine transform may shear the target; N4 needs its voxel sizes only.
             spacing = np.linalg.norm(affine[:3, :3], axis=0)
-            geometry = Geometry(tuple(image.shape[1:]), np.diag([*spacing, 1.0]))
-            corrected = correct_bias(voxels_of(image), geometry)
-            result[key] = MetaTensor(torch.from_numpy(corrected)[None]).copy_meta_from(image)
+            voxels = voxels_of(image)
+            i, j, k = voxels.shape
+            corrected = correct_bias(voxels, Geometry((i, j, k), np.diag([*spacing, 1.0])))
+            result[key] = track(corrected, like=image)
         return result
 
 
@@ -140,8 +143,7 @@ class FindMask(Transform):
             inside = find_mask(
                 self._name, voxels_of(source), geometry.spacing, where=f"{result['name']}: source"
             )
-        mask = MetaTensor(torch.from_numpy(inside.astype(np.float32))[None]).copy_meta_from(source)
-        result["mask"] = mask
+        result["mask"] = track(inside.astype(np.float32), like=source)
         return result
 
 
@@ -166,7 +168,7 @@ def _check_given(data: Mapping[Hashable, Any], geometry: Geometry) -> np.ndarray
 
 
 class BringTargetOntoSource(Transform):
-    """Put the target on the source's working grid: exactly if it lies there, else by one resampling."""
+    """Put the target on the source's working grid: exactly if it lies there, else resampled once."""
 
     def __init__(self, intensity: IntensitySettings) -> None:
         """Take the target's intensity settings, for its background value."""
@@ -193,7 +195,7 @@ class BringTargetOntoSource(Transform):
             voxels = voxels_of(self._resample(target, source))
             voxels = np.where(seen, voxels, np.float32(self._background))
         for key, array in (("target", voxels), ("seen", seen.astype(np.float32))):
-            result[key] = MetaTensor(torch.from_numpy(array)[None]).copy_meta_from(source)
+            result[key] = track(array, like=source)
         return result
 
 
@@ -239,12 +241,12 @@ class DrawBox(Transform):
         result = dict(data)
         inside = np.argwhere(voxels_of(result["mask"]) > 0.5)
         margin = np.ceil(self._margin_mm / np.array(geometry_of(result["mask"]).spacing))
-        box = np.zeros(result["mask"].shape, dtype=np.float32)
+        box = np.zeros(result["mask"].shape[1:], dtype=np.float32)
         if len(inside):
             low = np.maximum(inside.min(axis=0) - margin, 0).astype(int)
             high = (inside.max(axis=0) + margin + 1).astype(int)
-            box[:, low[0] : high[0], low[1] : high[1], low[2] : high[2]] = 1
-        result["box"] = MetaTensor(torch.from_numpy(box)).copy_meta_from(result["mask"])
+            box[low[0] : high[0], low[1] : high[1], low[2] : high[2]] = 1
+        result["box"] = track(box, like=result["mask"])
         return result
 
 
@@ -274,7 +276,6 @@ class NormaliseIntensity(Transform):
             stored = voxels_of(result[key])
             inside = mask & (voxels_of(result["seen"]) > 0.5) if key == "target" else mask
             scale = measure_scale(settings, stored, inside, where=f"{result['name']}: {key}")
-            normalised = torch.from_numpy(normalise(settings, stored, scale))[None]
-            result[key] = MetaTensor(normalised).copy_meta_from(result[key])
+            result[key] = track(normalise(settings, stored, scale), like=result[key])
             result[f"{key}_scale"] = scale
         return result

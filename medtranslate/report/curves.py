@@ -79,8 +79,7 @@ def draw_curves(board: Scoreboard, measure: str) -> str:
 
     Every case of the model is a thin line, the means are thick, baselines are dashed.
     """
-    style = {"svg.fonttype": "none", "svg.hashsalt": measure, "font.family": "sans-serif"}
-    with matplotlib.rc_context(style):
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": measure}):
         figure = Figure(figsize=(5.4, 3.0))
         FigureCanvasSVG(figure)
         axes = figure.add_axes((0.105, 0.165, 0.855, 0.80))

@@ -101,7 +101,7 @@ def cut_slice(
 
 def _choose_box(mask: np.ndarray, index: int) -> tuple[slice, ...]:
     """Rows and columns to show: the patient's box, or a part of its shape around a small slice."""
-    whole = bounding_box(mask.any(axis=0), margin=_MARGIN_VOXELS)
+    whole = bounding_box(np.logical_or.reduce(mask), margin=_MARGIN_VOXELS)
     if not mask[index].any():
         return whole
     part = bounding_box(mask[index], margin=_MARGIN_VOXELS)

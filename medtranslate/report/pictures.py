@@ -122,7 +122,7 @@ def _panel(
             va="bottom",
         )  # fmt: skip
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="black", pil_kwargs={"optimize": True})
+    figure.savefig(buffer, format="png", facecolor="black")
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     alt = f"{title}, slice {picture.index}{detail}"
     return Panel(title, f"data:image/png;base64,{data}", alt, width, height)

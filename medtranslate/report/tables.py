@@ -86,11 +86,7 @@ def write_tables(
         slices += [{"model": method, **row} for row in slice_rows(rows, board.protocol)]
         volumes += [{"model": method, **row} for row in volume_rows(rows)]
     if board.baselines:
-        write_text(
-            out / "baselines_slices.csv", format_csv(("model", *SLICE_COLUMNS), slices)
-        )
-        write_text(
-            out / "baselines_volumes.csv", format_csv(("model", *VOLUME_COLUMNS), volumes)
-        )
+        write_text(out / "baselines_slices.csv", format_csv(("model", *SLICE_COLUMNS), slices))
+        write_text(out / "baselines_volumes.csv", format_csv(("model", *VOLUME_COLUMNS), volumes))
     write_json(out / "protocol.json", protocol)
     write_json(out / "summary.json", summary)

@@ -9,6 +9,7 @@ from medtranslate.metrics.scoring import MEASURES
 from medtranslate.metrics.statistics import Difference
 
 _MINUS = "\u2212"
+_HEADLINE = ("psnr", "ssim")
 _FEW_PEOPLE = 6
 _DIGITS = {"dB": 2, "": 3, "HU": 1, "scaled": 4}
 _HEADLINE_DIGITS = {"dB": 1, "": 3}
@@ -22,9 +23,7 @@ def unit_of(measure: str, *, is_ct: bool) -> str:
     return unit
 
 
-def format_value(
-    value: float | None, measure: str, *, is_ct: bool, signed: bool = False
-) -> str:
+def format_value(value: float | None, measure: str, *, is_ct: bool, signed: bool = False) -> str:
     """A score with the decimals it deserves; infinite as a sign, absent as a dash.
 
     Example:
@@ -60,12 +59,11 @@ def headline(board: Scoreboard, *, held_out: bool) -> str:
     """
     people = _people(len(set(board.subjects.values())))
     unseen = " the model never saw" if held_out else ""
-    scores = " and ".join(_headline_score(board, measure) for measure in ("psnr", "ssim"))
+    scores = " and ".join(_headline_score(board, measure) for measure in _HEADLINE)
     start = f"On {people}{unseen}, {board.model} reaches {scores}"
     if not board.baselines:
         return f"{start}. No baseline was scored, so nothing says yet whether that is good."
-    leads = [_lead(board, measure) for measure in ("psnr", "ssim")]
-    return f"{start}: {'; '.join(leads)}."
+    return f"{start}: {_common_lead(board) or '; '.join(_lead(board, one) for one in _HEADLINE)}."
 
 
 def cautions(board: Scoreboard) -> list[str]:
@@ -121,6 +119,20 @@ def _headline_score(board: Scoreboard, measure: str) -> str:
     number = "an infinite" if math.isinf(mean) else f"{mean:.{digits}f}".replace("-", _MINUS)
     name = MEASURES[measure].label
     return f"{number} {unit} {name}" if unit else f"{number} {name}"
+
+
+def _common_lead(board: Scoreboard) -> str | None:
+    """The simple case: above one and the same baseline in both measures, for everybody."""
+    baselines = {board.best_baseline(measure) for measure in _HEADLINE}
+    if len(baselines) > 1:
+        return None
+    (baseline,) = baselines
+    psnr, ssim = (board.difference(baseline or "", measure) for measure in _HEADLINE)
+    unanimous = psnr.better == psnr.n == ssim.better
+    if not unanimous or math.isinf(psnr.mean) or not (psnr.mean > 0 and ssim.mean > 0):
+        return None
+    gain = f"{psnr.mean:.1f} dB and {ssim.mean:.3f} above the best baseline, {baseline}"
+    return gain if psnr.n == 1 else f"{gain}, and better for each of the {psnr.n}"
 
 
 def _lead(board: Scoreboard, measure: str) -> str:

@@ -108,13 +108,9 @@ def evaluate_cases(
     if not rows:
         raise DatasetError("there is no case to score")
     _refuse_mixture(kinds)
-    board = Scoreboard(
-        tuple(rows), rows[0].method, any(is_ct for is_ct, _ in kinds), protocol
-    )
+    board = Scoreboard(tuple(rows), rows[0].method, any(is_ct for is_ct, _ in kinds), protocol)
     found_mask = _MASK_FOUND if any(computed for _, computed in kinds) else _MASK_GIVEN
-    details = replace(
-        details, cohort=details.cohort or cohort, mask=details.mask or found_mask
-    )
+    details = replace(details, cohort=details.cohort or cohort, mask=details.mask or found_mask)
     return _write(out, board, details, pictures)
 
 
@@ -211,9 +207,7 @@ def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:
     return make_yardstick(case.reference, mask, protocol)
 
 
-def _score(
-    case: ScoredCase, yardstick: Yardstick
-) -> tuple[list[ScoredPrediction], CasePictures]:
+def _score(case: ScoredCase, yardstick: Yardstick) -> tuple[list[ScoredPrediction], CasePictures]:
     """Scores of every method, and the slices of the model that the report may show."""
     rows = []
     pictures = None
@@ -290,9 +284,7 @@ def _read_case(pair: Pair, protocol: Protocol, model_name: str) -> ScoredCase:
     require_same_grid(reference.geometry, prediction.geometry, what="prediction")
     mask = None if pair.mask is None else read_mask(pair.mask, like=reference.geometry)
     scale = _read_scale(pair.prediction) if protocol.scale == "sidecar" else None
-    predictions: dict[str, tuple[Volume, IntensityScale | None]] = {
-        model_name: (prediction, scale)
-    }
+    predictions: dict[str, tuple[Volume, IntensityScale | None]] = {model_name: (prediction, scale)}
     source = None
     if pair.source is not None:
         source = read_volume(pair.source, modality=_modality(pair.source))

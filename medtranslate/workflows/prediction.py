@@ -25,10 +25,7 @@ from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
-from medtranslate.workflows.train import make_fabric
-
-HISTOGRAM_KEY = "histogram_match"
-"""Key of the model's configuration under which training leaves the histogram baseline."""
+from medtranslate.workflows.train import HISTOGRAM_KEY, make_fabric
 
 
 @dataclass(frozen=True, eq=False)

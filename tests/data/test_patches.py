@@ -65,13 +65,18 @@ def test_a_volume_smaller_than_the_patch_is_padded():
 
 
 def test_every_subject_is_drawn():
-    cases = [_case(), TrainingCase(*(torch.full((1, 20, 20, 20), 9.0),) * 2, torch.ones(1, 20, 20, 20))]
+    cases = [
+        _case(),
+        TrainingCase(*(torch.full((1, 20, 20, 20), 9.0),) * 2, torch.ones(1, 20, 20, 20)),
+    ]
     drawn = {float(_sampler(cases, batch_size=1).draw(s)["source"].max()) > 5 for s in range(12)}
 
     assert drawn == {True, False}
 
 
-@pytest.mark.parametrize("name", ["flip_probability", "affine_probability", "deformation_probability"])
+@pytest.mark.parametrize(
+    "name", ["flip_probability", "affine_probability", "deformation_probability"]
+)
 def test_spatial_changes_are_shared(name):
     settings = NO_CHANGE.model_copy(update={name: 1.0})
     case = _case()

@@ -72,6 +72,17 @@ def test_slope_and_intercept_are_applied_and_no_slope_means_none(write_nifti, vo
     np.testing.assert_array_equal(read_volume(path).voxels, voxels)
 
 
+def test_scaling_that_overflows_is_refused_like_any_infinity(write_nifti):
+    path = write_nifti(np.full(SHAPE, 1e38, np.float32), name="a.nii")
+    edit_header(path, 112, "<2f", 3e38, 0)
+    volume = read_volume(path)
+    assert volume.array.dtype == np.float64
+    path = write_nifti(np.full(SHAPE, 1e300, np.float64), name="b.nii")
+    edit_header(path, 112, "<2f", 3e38, 0)
+    with pytest.raises(VolumeReadError, match="210 of 210 voxels are NaN or infinite"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize(("modality", "unit"), [("CT", "HU"), ("CBCT", "HU"), (None, "arbitrary")])
 def test_only_ct_is_in_hounsfield_units(write_nifti, voxels, modality, unit):
     assert read_volume(write_nifti(voxels), modality=modality).unit == unit
@@ -375,6 +386,7 @@ def test_mgh_truncation_is_refused(tmp_path, voxels, name, keep):
         (20, ">i", 9, VolumeReadError, "MGH type 9"),
         (28, ">h", 0, GeometryError, "orientation is not set"),
         (30, ">f", 0.0, GeometryError, "singular"),
+        (30, ">f", 3.4e38, GeometryError, "NaN or infinite"),
     ],
 )
 def test_damaged_mgh_headers_are_refused(tmp_path, voxels, offset, layout, value, error, reason):

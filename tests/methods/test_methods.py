@@ -12,7 +12,9 @@ from medtranslate.pipeline import METHODS
 GENERATOR = GeneratorSettings(channels=8, blocks=(1, 1))
 OPTIMISER = OptimiserSettings(learning_rate=3e-3, ema_decay=0.9)
 ADVERSARY = AdversarySettings(
-    weight=0.01, start=0.5, discriminator=DiscriminatorSettings(channels=8, num_layers=1, learning_rate=5e-3)
+    weight=0.01,
+    start=0.5,
+    discriminator=DiscriminatorSettings(channels=8, num_layers=1, learning_rate=5e-3),
 )
 SETTINGS = {
     "regression": RegressionSettings(name="regression", generator=GENERATOR, optimiser=OPTIMISER),

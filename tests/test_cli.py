@@ -1,0 +1,312 @@
+"""The command line: its names, what it prints for people and machines, how it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import medtranslate
+from medtranslate.cli import app, main
+from medtranslate.cli.output import ExitCode, Outcome, perform
+from medtranslate.cli.progress import LineProgress, format_seconds
+from medtranslate.errors import DatasetError
+from medtranslate.geometry import Geometry
+from medtranslate.io import read_volume, write_volume
+from medtranslate.volume import Volume
+
+PIPELINES = Path(__file__).parents[1] / "pipelines"
+
+COMMANDS = {
+    "run": ("PIPELINE.yaml", "--data", "--out", "--set", "--resume"),
+    "inspect": ("DATASET|FILE",),
+    "preprocess": ("PIPELINE.yaml", "--data", "--out"),
+    "verify": ("DIR",),
+    "train": ("PIPELINE.yaml", "--data", "--out"),
+    "translate": ("MODEL", "SOURCE", "--out"),
+    "validate": ("MODEL", "--data", "--out"),
+    "evaluate": ("--reference", "--prediction", "--mask", "--out", "--scale",
+                 "--data-range", "--axis"),
+    "phantom": ("--out", "--subjects", "--seed"),
+    "schema": (),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a call of the command line left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Ended]:
+    """Function that runs the command line in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["medtranslate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as leaving:
+            main()
+        streams = capsys.readouterr()
+        return Ended(int(leaving.value.code or 0), streams.out, streams.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A reference and a prediction that is off by 5 %."""
+    folder = tmp_path_factory.mktemp("pair")
+    generator = np.random.default_rng(0)
+    voxels = np.zeros((24, 22, 12), np.float32)
+    voxels[4:20, 4:18, 1:11] = generator.uniform(200, 900, (16, 14, 10))
+    geometry = Geometry(voxels.shape, np.diag([2.0, 2.0, 4.0, 1.0]))
+    paths = folder / "sub-1_T2w.nii.gz", folder / "sub-1_desc-synthetic_T2w.nii.gz"
+    for path, factor in zip(paths, (1.0, 1.05), strict=True):
+        write_volume(path, Volume(voxels[None] * np.float32(factor), geometry))
+    return paths
+
+
+def test_help_names_every_command_of_the_contract_and_no_other() -> None:
+    found = {command.name or command.callback.__name__ for command in app.registered_commands}
+
+    assert found == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_takes_what_the_contract_says(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "140"})
+
+    assert result.exit_code == 0
+    for name in (*COMMANDS[command], "--json"):
+        assert name in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
+    program = (
+        "import sys\n"
+        f"sys.argv = ['medtranslate', *{arguments}]\n"
+        "from medtranslate.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as leaving:\n"
+        "    assert not leaving.code, leaving.code\n"
+        "heavy = {'torch', 'monai', 'numpy', 'pydantic', 'nibabel', 'pandas', 'matplotlib'}\n"
+        "sys.exit(' '.join(heavy & set(sys.modules)) or None)\n"
+    )
+
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+
+
+def test_scoring_two_files_imports_no_deep_learning_library(pair, tmp_path) -> None:
+    arguments = ["evaluate", "--reference", pair[0], "--prediction", pair[1], "--out", tmp_path]
+    program = (
+        "import sys\n"
+        f"sys.argv = ['medtranslate', *{[str(a) for a in arguments]}]\n"
+        "from medtranslate.cli import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit as leaving:\n"
+        "    assert not leaving.code, leaving.code\n"
+        "sys.exit(' '.join({'torch', 'monai', 'lightning_fabric'} & set(sys.modules)) or None)\n"
+    )
+
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_evaluate_prints_one_json_object_whose_psnr_is_that_of_numpy(call, pair, tmp_path) -> None:
+    """A prediction 5 % too bright is off by 5 % of the reference over its 99.5th percentile."""
+    volume = read_volume(pair[0])
+    inside = volume.voxels > 500
+    write_volume(tmp_path / "mask.nii.gz", Volume(inside[None], volume.geometry))
+
+    result = call(
+        "evaluate", "--json", "--reference", pair[0], "--prediction", pair[1],
+        "--mask", tmp_path / "mask.nii.gz", "--out", tmp_path / "out",
+    )  # fmt: skip
+
+    reference = volume.voxels[inside].astype(float)
+    error = 0.05 * reference / np.percentile(reference, 99.5)
+    data = json.loads(result.stdout)
+    found = data["summary"]["metrics"]["psnr_volume"]["mean"]
+    np.testing.assert_allclose(found, -10 * np.log10(np.mean(error**2)), atol=1e-4)
+    assert data["report"] == str(tmp_path / "out" / "report.html")
+    assert result.code == 0
+
+
+def test_evaluate_shows_people_the_headline_and_the_report(call, pair, tmp_path) -> None:
+    result = call(
+        "--json", "evaluate", "--reference", pair[0], "--prediction", pair[1], "--out", tmp_path
+    )
+    shown = call("evaluate", "--reference", pair[0], "--prediction", pair[1], "--out", tmp_path)
+
+    mean = json.loads(result.stdout)["summary"]["metrics"]["psnr"]["mean"]
+    assert f"{mean:.2f}" in shown.stdout
+    assert "report.html" in shown.stdout
+
+
+def test_inspect_prints_for_people_and_for_machines(call, pair) -> None:
+    shown = call("inspect", pair[0].parent)
+    data = json.loads(call("inspect", pair[0].parent, "--json").stdout)
+
+    assert data["verdict"]
+    assert data["name"] in shown.stdout
+
+
+def test_the_user_s_mistake_is_one_message_without_traceback(call, pair, tmp_path) -> None:
+    out = tmp_path / "out"
+    result = call(
+        "evaluate", "--reference", tmp_path / "absent.nii.gz", "--prediction", pair[1], "--out", out
+    )
+
+    assert result.code == 2
+    assert "Error:" in result.stderr
+    assert "absent.nii.gz" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        (["train", "absent.yaml", "--data", "x", "--out", "y"], "ConfigError", "no such file"),
+        (["translate", "absent", "a.nii.gz", "--out", "b.nii.gz"], "CheckpointError", "no such"),
+        (["run", "--data", "x", "--out", "y"], "UsageError", "PIPELINE.yaml"),
+        (["evaluate", "--scale", "odd"], "UsageError", "--scale"),
+        (["paint"], "UsageError", "paint"),
+    ],
+)
+def test_a_mistake_is_json_for_machines(call, arguments, kind, message) -> None:
+    result = call(*arguments, "--json")
+
+    error = json.loads(result.stdout)["error"]
+    assert (error["type"], error["exit_code"], result.code) == (kind, 2, 2)
+    assert message in error["message"]
+
+
+def test_a_missing_argument_is_exit_2_for_people_too(call) -> None:
+    result = call("run", "--data", "x")
+
+    assert result.code == 2
+    assert "PIPELINE.yaml" in result.stderr
+
+
+def test_a_key_that_is_set_is_checked_by_the_schema(call, tmp_path) -> None:
+    result = call(
+        "train", PIPELINES / "demo.yaml", "--data", tmp_path, "--out", tmp_path / "run",
+        "--set", "train.num_step=3",
+    )  # fmt: skip
+
+    assert result.code == 2
+    assert "num_step: unknown key; did you mean 'num_steps'?" in result.stderr
+
+
+def test_schema_is_the_json_schema_of_the_pipeline_file(call) -> None:
+    schema = json.loads(call("schema").stdout)
+
+    assert {"source", "target", "preprocess", "method", "train"} <= set(schema["properties"])
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    command = [sys.executable, "-m", "medtranslate", "--version"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert result.stdout == f"medtranslate {medtranslate.__version__}\n"
+
+
+# --- how a job ends --------------------------------------------------------------------------
+
+
+def fails_with(error: BaseException):
+    def job(progress):
+        raise error
+
+    return job
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DatasetError("sub-3: [no] partner"), ExitCode.USER_INPUT),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (ZeroDivisionError("division by zero"), ExitCode.UNEXPECTED),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_each_end_has_its_code_and_message(error, code, as_json, capsys) -> None:
+    assert perform(fails_with(error), as_json=as_json) == code
+
+    streams = capsys.readouterr()
+    text = json.loads(streams.out)["error"]["message"] if as_json else streams.err
+    assert (str(error) or "stopped") in text
+    assert ("Traceback" in streams.err) == (code is ExitCode.UNEXPECTED)
+
+
+@pytest.mark.parametrize("code", [ExitCode.DONE, ExitCode.PARTLY])
+def test_a_result_is_shown_to_people_or_printed_for_machines(code, capsys) -> None:
+    def job(progress):
+        return Outcome({"number": 3}, ("three [brackets]",), code)
+
+    assert perform(job, as_json=True) == code
+    assert json.loads(capsys.readouterr().out) == {"number": 3}
+    assert perform(job, as_json=False) == code
+    assert "three" in capsys.readouterr().out
+
+
+def test_the_codes_are_those_of_the_contract() -> None:
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130]
+
+
+def test_progress_goes_to_standard_error(capsys) -> None:
+    def job(progress):
+        progress.stage("training", 10)
+        progress.update(5, "loss 0.1")
+        return Outcome({})
+
+    perform(job, as_json=True)
+
+    streams = capsys.readouterr()
+    assert streams.out == "{}\n"
+    assert "training" in streams.err
+
+
+def test_lines_tell_the_time_left(monkeypatch, capsys) -> None:
+    clock = iter([0.0, 5.0, 20.0, 21.0, 40.0])
+    monkeypatch.setattr("medtranslate.cli.progress.time.monotonic", lambda: next(clock))
+    progress = LineProgress(Console(stderr=True, width=200))
+
+    progress.stage("training", 100)
+    for done in (10, 25, 26, 80):
+        progress.update(done, "[loss]")
+
+    assert capsys.readouterr().err.splitlines() == [
+        "training",
+        "training: 25%, 1 min 0 s left  [loss]",
+        "training: 80%, 10 s left  [loss]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.4, "59 s"), (60, "1 min 0 s"), (7290, "2 h 1 min")]
+)
+def test_durations_read_as_people_say_them(seconds, text) -> None:
+    assert format_seconds(seconds) == text

@@ -1,0 +1,237 @@
+"""Scans in, synthetic scans out: where they lie, what they say, what is never overwritten."""
+
+import json
+import shutil
+
+import nibabel
+import numpy as np
+import pytest
+
+from medtranslate.checkpoint import load_model
+from medtranslate.errors import CheckpointError, DatasetError, VolumeReadError
+from medtranslate.io import read_volume, write_volume
+from medtranslate.provenance import hash_volume
+from medtranslate.volume import Volume
+from medtranslate.workflows.translate import translate
+
+
+def t1w(dataset, subject):
+    return dataset / f"sub-{subject}" / "anat" / f"sub-{subject}_T1w.nii.gz"
+
+
+def t2w(dataset, subject):
+    return dataset / f"sub-{subject}" / "anat" / f"sub-{subject}_T2w.nii.gz"
+
+
+def test_one_source_becomes_one_file_on_its_own_grid(trained, cohort, tmp_path):
+    source = t1w(cohort, "04")
+
+    result = translate(trained, [source], tmp_path / "synthetic.nii.gz")
+
+    assert [scan.output for scan in result.scans] == [tmp_path / "synthetic.nii.gz"]
+    written, given = read_volume(tmp_path / "synthetic.nii.gz"), read_volume(source)
+    assert written.geometry.shape == given.geometry.shape
+    np.testing.assert_allclose(written.geometry.affine, given.geometry.affine, atol=1e-4)
+    assert {path.name for path in tmp_path.iterdir()} == {"synthetic.nii.gz", "synthetic.json"}
+
+
+def test_outside_the_patient_stands_the_background(trained, cohort, tmp_path):
+    source = t1w(cohort, "04")
+    translate(trained / "model", [source], tmp_path / "out.nii.gz")
+
+    outside = read_volume(source).voxels == 0
+    written = read_volume(tmp_path / "out.nii.gz").voxels
+
+    np.testing.assert_array_equal(written[outside], 0)
+    assert np.count_nonzero(written[~outside]) > 0.99 * np.count_nonzero(~outside)
+
+
+def test_the_sidecar_says_what_it_is_and_where_it_came_from(trained, cohort, tmp_path):
+    source = t1w(cohort, "04")
+    translate(trained, [source], tmp_path / "out.nii.gz")
+
+    sidecar = json.loads((tmp_path / "out.json").read_text())
+
+    model, given = load_model(trained), read_volume(source)
+    assert sidecar["Synthetic"] is True
+    assert sidecar["SkullStripped"] is True
+    assert sidecar["Note"] == "SYNTHETIC - not acquired - research use only"
+    assert sidecar["ModelSha256"] == model.sha256
+    assert sidecar["SourceSha256"] == hash_volume(given.voxels, given.geometry.affine)
+    assert sidecar["IntensityScale"] == model.scale.to_json()
+    assert sidecar["Background"] == 0.0
+    assert sidecar["Units"] == "arbitrary"
+    assert sidecar["Pipeline"] == "toy"
+    assert len(sidecar["PipelineSha256"]) == 64
+    assert sidecar["Sources"] == [source.name]
+    assert sidecar["Inference"]["Window"] is None
+    assert {"medtranslate", "torch", "monai"} <= set(sidecar["Versions"])
+    assert "/" not in json.dumps(sidecar["Sources"])
+
+
+def test_the_same_source_gives_the_same_bytes(trained, cohort, tmp_path):
+    for name in ("a", "b"):
+        translate(trained, [t1w(cohort, "04")], tmp_path / name / "out.nii.gz")
+
+    for file in ("out.nii.gz", "out.json"):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_the_prediction_does_not_depend_on_the_target(trained, cohort, tmp_path):
+    """Target-blindness: with noise for a target, and with none, the prediction is the same."""
+    contents = {}
+    for name in ("real", "noise", "none"):
+        dataset = tmp_path / name / "toy"
+        shutil.copytree(cohort, dataset)
+        if name == "noise":
+            real = read_volume(t2w(dataset, "04"))
+            noise = np.random.default_rng(5).uniform(1, 9000, real.array.shape)
+            write_volume(t2w(dataset, "04"), Volume(noise.astype(np.float32), real.geometry))
+        if name == "none":
+            t2w(dataset, "04").unlink()
+        translate(trained, [dataset], tmp_path / f"out-{name}")
+        path = tmp_path / f"out-{name}/sub-04/anat/sub-04_space-T1w_desc-synthetic_T2w.nii.gz"
+        contents[name] = path.read_bytes()
+
+    assert contents["real"] == contents["noise"] == contents["none"]
+
+
+def test_several_sources_become_a_derived_dataset(trained, cohort, tmp_path):
+    out = tmp_path / "derived"
+
+    translate(trained, [t1w(cohort, "04"), t1w(cohort, "05")], out)
+
+    description = json.loads((out / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["GeneratedBy"][0]["Name"] == "medtranslate"
+    assert sorted(str(path.relative_to(out)) for path in out.rglob("sub-*_*")) == [
+        f"sub-{subject}/anat/sub-{subject}_space-T1w_desc-synthetic_T2w{suffix}"
+        for subject in ("04", "05")
+        for suffix in (".json", ".nii.gz")
+    ]
+
+
+def test_people_of_two_datasets_with_one_label_are_kept_apart(trained, cohort, tmp_path):
+    other = tmp_path / "copy_of_toy"
+    shutil.copytree(cohort, other)
+
+    result = translate(trained, [cohort, other], tmp_path / "out")
+
+    names = {scan.output.name for scan in result.scans}
+    assert len(names) == 10
+    assert "sub-copyoftoy04_space-T1w_desc-synthetic_T2w.nii.gz" in names
+    assert "sub-toy04_space-T1w_desc-synthetic_T2w.nii.gz" in names
+
+
+def test_a_source_that_fails_does_not_stop_the_others(trained, cohort, tmp_path):
+    broken = tmp_path / "sub-09_T1w.nii.gz"
+    broken.write_bytes(t1w(cohort, "05").read_bytes()[:-200])
+    absent = tmp_path / "sub-10_T1w.nii.gz"
+
+    result = translate(trained, [broken, t1w(cohort, "04"), absent], tmp_path / "out")
+
+    assert [scan.error is None for scan in result.scans] == [False, True, False]
+    assert "sub-09" in result.failed[0].error
+    assert "sub-10" in result.failed[1].error
+    assert len(list((tmp_path / "out").rglob("*.nii.gz"))) == 1
+
+
+def test_a_single_source_that_fails_leaves_nothing_behind(trained, cohort, tmp_path):
+    broken = tmp_path / "sub-09_T1w.nii.gz"
+    broken.write_bytes(t1w(cohort, "05").read_bytes()[:-200])
+
+    for out in (tmp_path / "folder", tmp_path / "file.nii.gz"):
+        with pytest.raises(VolumeReadError, match="sub-09"):
+            translate(trained, [broken], out)
+
+    assert [path.name for path in tmp_path.iterdir()] == [broken.name]
+
+
+def test_a_source_is_never_overwritten(trained, cohort, tmp_path):
+    dataset = tmp_path / "toy"
+    shutil.copytree(cohort, dataset)
+    source, target = t1w(dataset, "04"), t2w(dataset, "04")
+    before = {path: path.read_bytes() for path in (source, target)}
+    (dataset / "link.nii.gz").symlink_to(source)
+
+    for out, message in (
+        (source, "is one of the scans given"),
+        (dataset / "link.nii.gz", "is one of the scans given"),
+        (target, "is not a synthetic scan of ours"),
+        (source.with_name("sub-04_T1w.nii"), "its sidecar would take the place"),
+        (dataset, "holds another dataset"),
+        (dataset / "dataset_description.json", "is a file that is not a scan"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            translate(trained, [source], out)
+
+    assert before == {path: path.read_bytes() for path in (source, target)}
+
+
+def test_our_own_synthetic_scan_may_be_made_again(trained, cohort, tmp_path):
+    for _ in range(2):
+        translate(trained, [t1w(cohort, "04")], tmp_path / "out.nii.gz")
+        result = translate(trained, [t1w(cohort, "05")], tmp_path / "folder")
+
+    assert result.failed == ()
+
+
+@pytest.mark.parametrize(
+    ("sources", "out", "message"),
+    [
+        (("04", "05"), "one.nii.gz", "one file, but there are 2 sources"),
+        (("04", "04"), "folder", "is given twice"),
+        (("04",), "file.mgz", r"\.mgz is not written"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(trained, cohort, tmp_path, sources, out, message):
+    with pytest.raises(DatasetError, match=message):
+        translate(trained, [t1w(cohort, name) for name in sources], tmp_path / out)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_sources_with_one_name_are_refused(trained, cohort, tmp_path):
+    twin = tmp_path / "elsewhere" / "sub-04_T1w.nii.gz"
+    twin.parent.mkdir()
+    shutil.copy(t1w(cohort, "04"), twin)
+
+    with pytest.raises(DatasetError, match="would both be written as sub-04"):
+        translate(trained, [t1w(cohort, "04"), twin], tmp_path / "out")
+
+
+def test_a_mask_is_refused_by_a_model_that_computes_its_own(trained, cohort, tmp_path):
+    with pytest.raises(DatasetError, match="this model computes its mask"):
+        translate(trained, [t1w(cohort, "04")], tmp_path / "out.nii.gz", mask=t1w(cohort, "04"))
+
+
+def test_an_altered_model_is_refused(trained, cohort, tmp_path):
+    shutil.copytree(trained / "model", tmp_path / "model")
+    scale = tmp_path / "model" / "scale.json"
+    scale.write_text(scale.read_text().replace('"Offset": 0.0', '"Offset": 5.0'))
+
+    with pytest.raises(CheckpointError, match="altered"):
+        translate(tmp_path / "model", [t1w(cohort, "04")], tmp_path / "out.nii.gz")
+
+
+def test_a_name_that_is_not_bids_is_translated_too(trained, cohort, tmp_path):
+    source = tmp_path / "patient 7.nii.gz"
+    shutil.copy(t1w(cohort, "04"), source)
+
+    result = translate(trained, [source], tmp_path / "out")
+
+    assert result.scans[0].output.name == "sub-patient7_space-orig_desc-synthetic_T2w.nii.gz"
+
+
+def test_what_the_source_header_says_in_words_does_not_reach_the_output(trained, cohort, tmp_path):
+
+    given = nibabel.load(t1w(cohort, "04"))
+    given.header["descrip"] = b"DOE JOHN 1950"
+    given.header["intent_name"] = b"DOE JOHN"
+    nibabel.save(given, tmp_path / "sub-1_T1w.nii")
+
+    translate(trained, [tmp_path / "sub-1_T1w.nii"], tmp_path / "out.nii")
+
+    for path in (tmp_path / "out.nii", tmp_path / "out.json"):
+        assert b"DOE" not in path.read_bytes()
+    assert b"SYNTHETIC medtranslate" in (tmp_path / "out.nii").read_bytes()

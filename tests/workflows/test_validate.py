@@ -1,0 +1,132 @@
+"""Held-out people scored beside the baselines; people of the training refused."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from medtranslate.checkpoint import load_model, save_model
+from medtranslate.errors import CheckpointError, DatasetError
+from medtranslate.io import read_volume
+from medtranslate.provenance import hash_volume
+from medtranslate.workflows.validate import INPUTS_KEY, validate
+
+BASELINES = ["copy of the source", "histogram match", "lookup map"]
+
+
+def rows_of(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def validated(trained, cohort, tmp_path_factory):
+    out = tmp_path_factory.mktemp("validation")
+    return validate(trained, [cohort], out), out
+
+
+def test_only_the_held_out_people_are_scored(validated):
+    result, out = validated
+
+    assert result.scored == ("toy/04", "toy/05")
+    assert result.refused == ("toy/01", "toy/02", "toy/03")
+    assert sorted({row["case"] for row in rows_of(out / "slices.csv")}) == ["toy_04", "toy_05"]
+    assert any("toy/01, toy/02, toy/03" in note for note in result.summary["notes"])
+
+
+def test_the_baselines_are_scored_on_the_same_slices(validated):
+    _, out = validated
+    model = rows_of(out / "slices.csv")
+    baselines = rows_of(out / "baselines_slices.csv")
+
+    for name in BASELINES:
+        of_name = [row for row in baselines if row["model"] == name]
+        assert [(r["case"], r["slice"], r["mask_voxels"], r["scored"]) for r in of_name] == [
+            (r["case"], r["slice"], r["mask_voxels"], r["scored"]) for r in model
+        ]
+    assert {row["model"] for row in baselines} == set(BASELINES)
+
+
+def test_copying_the_source_scores_as_numpy_says(validated, cohort):
+    """By hand: each scan divided by its own 99.5th percentile in the mask, PSNR in the mask."""
+    _, out = validated
+    pair = [
+        read_volume(cohort / "sub-04" / "anat" / f"sub-04_{name}.nii.gz").voxels.astype(float)
+        for name in ("T1w", "T2w")
+    ]
+    mask = pair[0] > 0
+    source, reference = (scan / np.percentile(scan[mask], 99.5) for scan in pair)
+    error = np.mean((source - reference)[mask] ** 2)
+
+    rows = rows_of(out / "baselines_volumes.csv")
+    found = next(r for r in rows if r["case"] == "toy_04" and r["model"] == BASELINES[0])
+
+    np.testing.assert_allclose(float(found["psnr_volume"]), -10 * np.log10(error), atol=1e-3)
+
+
+def test_an_almost_untrained_model_stands_by_the_lookup_map_it_starts_from(validated):
+    result, _ = validated
+    model = result.summary["metrics"]["psnr"]["mean"]
+    baselines = result.summary["baselines"]
+
+    assert abs(model - baselines["lookup map"]["psnr"]["mean"]) < 1.0
+    assert model > baselines["copy of the source"]["psnr"]["mean"] + 1.0
+
+
+def test_the_protocol_takes_scales_from_the_sidecar(validated):
+    _, out = validated
+
+    assert json.loads((out / "protocol.json").read_text())["numbers"]["scale"] == "sidecar"
+    assert (out / "report.html").stat().st_size > 10_000
+
+
+def test_people_of_another_dataset_are_all_held_out(trained, strangers, tmp_path):
+    result = validate(trained, [strangers], tmp_path)
+
+    assert result.scored == ("other/x1", "other/x2")
+    assert result.refused == ()
+
+
+def test_a_dataset_of_nobody_but_the_trained_is_refused_by_name(trained, cohort, tmp_path):
+    seen = tmp_path / "toy"
+    shutil.copytree(cohort, seen)
+    for subject in ("04", "05"):
+        shutil.rmtree(seen / f"sub-{subject}")
+
+    with pytest.raises(DatasetError, match="toy/01, toy/02, toy/03"):
+        validate(trained, [seen], tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def save_with_config(trained, folder, config):
+    model = load_model(trained)
+    save_model(
+        folder / "model",
+        weights=model.weights,
+        config=config,
+        scale=model.scale,
+        provenance=model.provenance,
+        card="",
+    )
+
+
+def test_a_training_scan_under_another_name_is_refused(trained, cohort, tmp_path):
+    scan = read_volume(cohort / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
+    sha256 = hash_volume(scan.voxels, scan.geometry.affine)
+    config = load_model(trained).config | {INPUTS_KEY: {sha256: "toy/01"}}
+    save_with_config(trained, tmp_path, config)
+    shutil.copytree(cohort / "sub-01", tmp_path / "renamed" / "sub-01")
+
+    with pytest.raises(DatasetError, match="trained on this very scan, as toy/01"):
+        validate(tmp_path, [tmp_path / "renamed"], tmp_path / "out")
+
+
+def test_a_model_without_its_split_cannot_be_validated(trained, strangers, tmp_path):
+    config = {key: v for key, v in load_model(trained).config.items() if key != "split"}
+    save_with_config(trained, tmp_path, config)
+
+    with pytest.raises(CheckpointError, match="does not say who trained it"):
+        validate(tmp_path, [strangers], tmp_path / "out")
