@@ -104,7 +104,7 @@ def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
         "    main()\n"
         "except SystemExit as leaving:\n"
         "    assert not leaving.code, leaving.code\n"
-        "heavy = {'torch', 'monai', 'numpy', 'pydantic', 'nibabel', 'pandas', 'matplotlib'}\n"
+        "heavy = {'torch', 'monai', 'numpy', 'nibabel', 'pandas', 'matplotlib'}\n"
         "sys.exit(' '.join(heavy & set(sys.modules)) or None)\n"
     )
 

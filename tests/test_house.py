@@ -167,12 +167,21 @@ def test_every_test_checks_something(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("test_*.py")), ids=relative)
-def test_tests_mirror_the_package(path: Path) -> None:
+def test_tests_lie_where_what_they_test_lies(path: Path) -> None:
     place = path.relative_to(TESTS).with_name(path.name.removeprefix("test_"))
     is_module = (PACKAGE / place).exists() or (PACKAGE / place).with_suffix("").is_dir()
-    is_whole_package = path.parent != TESTS and path.stem == f"test_{path.parent.name}"
+    is_of_package = path.parent != TESTS and (PACKAGE / place).parent.is_dir()
 
-    assert is_module or is_whole_package or path.stem in ABOUT_THE_REPOSITORY
+    assert is_module or is_of_package or path.stem in ABOUT_THE_REPOSITORY
+
+
+def test_every_part_of_the_package_is_tested() -> None:
+    parts = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in modules(PACKAGE)}
+    tested = {path.relative_to(TESTS).parts[0] for path in TESTS.rglob("test_*.py")}
+
+    untested = [p for p in sorted(parts) if p not in tested and f"test_{p}.py" not in tested]
+
+    assert [part for part in untested if not part.startswith("__")] == []
 
 
 # --- the package -----------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def preprocess(
         from medtranslate.workflows.preprocess import preprocess_dataset
 
         settings = read_pipeline(pipeline, overrides or ())
-        return show_preprocessing(preprocess_dataset(settings, data, out, progress=progress), out)
+        return show_preprocessing(preprocess_dataset(settings, data, out, progress=progress))
 
     _finish(context, job, as_json=as_json)
 

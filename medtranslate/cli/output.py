@@ -56,6 +56,9 @@ def perform(job: Job, *, as_json: bool) -> ExitCode:
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     _quieten()
+    disabled = logging.root.manager.disable
+    # Lightning sets its own level while it is imported, so a level set here would not last.
+    logging.disable(logging.INFO)
     try:
         with BarProgress(errors) if errors.is_terminal else LineProgress(errors) as progress:
             outcome = job(progress)
@@ -68,6 +71,8 @@ def perform(job: Job, *, as_json: bool) -> ExitCode:
         traceback.print_exc()
         text = f"unexpected {type(error).__name__}: {error}. This is a defect of medtranslate"
         return _report(text, type(error).__name__, ExitCode.UNEXPECTED, as_json, errors)
+    finally:
+        logging.disable(disabled)
     _show(outcome, as_json=as_json)
     return outcome.code
 
@@ -109,5 +114,3 @@ def _quieten() -> None:
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s: %(message)s", force=True
     )
-    for name in ("lightning", "lightning_fabric", "matplotlib", "monai", "torch"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -84,7 +84,7 @@ class Selector:
     def picks(self, suffix: str, entities: Mapping[str, str]) -> bool:
         """Whether a scan with this suffix and these entities is meant."""
         wanted = dict(self.entities)
-        keys = {*wanted}
+        keys = {*CONTRAST_ENTITIES, *wanted}
         return suffix == self.suffix and all(entities.get(key) == wanted.get(key) for key in keys)
 
     def __str__(self) -> str:

@@ -90,8 +90,8 @@ class Protocol(Settings):
             (
                 "Slices",
                 f"{self.axis}, counted along the file's own voxel axis from 0; a slice with fewer "
-                f"than {100 * self.min_mask_fraction:.3g} % of its voxels in the mask is listed but "
-                "counts in no mean",
+                f"than {100 * self.min_mask_fraction:.3g} % of its voxels in the mask is listed "
+                "but counts in no mean",
             ),
             ("PSNR, MAE", "over the mask voxels of the slice"),
             (

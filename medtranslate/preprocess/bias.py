@@ -34,7 +34,7 @@ def correct_bias(voxels: np.ndarray, geometry: Geometry) -> np.ndarray:
     image = to_simpleitk(voxels.astype(np.float32), geometry.affine)
     mask = to_simpleitk(head.astype(np.uint8), geometry.affine)
     factors = [
-        max(1, min(int(_FITTING_SPACING_MM / s), n // 8))
+        max(1, min(round(_FITTING_SPACING_MM / s), n // 8))
         for s, n in zip(image.GetSpacing(), image.GetSize(), strict=True)
     ]
     with single_thread():

@@ -64,9 +64,9 @@ def normalise(settings: IntensitySettings, stored: np.ndarray, scale: IntensityS
 def restore_stored(normalised: np.ndarray, scale: IntensityScale) -> np.ndarray:
     """Normalised values to stored ones, as float32; whole numbers come back whole.
 
-    Many stored values normalise to the same float32. If one of them is a multiple of a power of
-    two near ``factor / 2**20`` that one is taken, so that integers survive the round trip exactly;
-    else the nearest float32.
+    Several stored values may normalise to the same float32. If a round one is among them, a
+    multiple of a power of two near ``factor / 2**20``, it is taken, so that integers survive the
+    round trip exactly; else the nearest float32.
 
     Args:
         normalised: Any shape, float32.
@@ -81,6 +81,9 @@ def restore_stored(normalised: np.ndarray, scale: IntensityScale) -> np.ndarray:
         array([-1024.,     1.,    37.], dtype=float32)
     """
     stored = scale.restore(normalised)
-    step = min(1.0, 2.0 ** (np.ceil(np.log2(scale.factor)) - _ROUNDING_BITS))
+    by_factor = 2.0 ** (np.ceil(np.log2(scale.factor)) - _ROUNDING_BITS)
+    largest = np.maximum(np.abs(stored), np.abs(stored - np.float32(scale.offset)))
+    by_value = 8 * np.spacing(largest).astype(np.float64)
+    step = np.minimum(1.0, np.maximum(by_factor, by_value))
     rounded = (np.round(stored.astype(np.float64) / step) * step).astype(np.float32)
     return np.where(scale.normalise(rounded) == normalised, rounded, stored)

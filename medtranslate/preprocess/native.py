@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.compose import Compose
+from monai.transforms.spatial.dictionary import Orientationd
 
 from medtranslate.geometry import Geometry
 from medtranslate.preprocess.intensity import restore_stored
@@ -65,7 +66,8 @@ def restore(
             f"prediction has shape {tuple(prediction.shape)}, expected that of the source, "
             f"{tuple(prepared.source.shape)}"
         )
-    normalised = _undo(prediction, prepared.source, prepared.chain, "source")
+    tracked = track(voxels_of(prediction.to(torch.float32)), like=prepared.source)
+    normalised = _undo(tracked, prepared.chain, "source")
     if blank_outside_mask:
         normalised = np.where(native_mask(prepared), normalised, np.float32(0))
     stored = restore_stored(normalised, scale)
@@ -79,12 +81,12 @@ def native_mask(prepared: Prepared) -> np.ndarray:
         Boolean, shape ``(i, j, k)`` in the file's order; exact where nothing was resampled, else
         the nearest voxel.
     """
-    return _undo(prepared.mask, prepared.mask, prepared.chain, "mask") > 0.5
+    return _undo(prepared.mask, prepared.chain, "mask") > 0.5
 
 
-def _undo(image: torch.Tensor, like: MetaTensor, chain: Compose, key: str) -> np.ndarray:
-    """Voxels ``(i, j, k)`` of ``image`` after undoing what was applied to ``like``."""
-    tracked = track(voxels_of(image.to(torch.float32)), like=like)
+def _undo(image: MetaTensor, chain: Compose, key: str) -> np.ndarray:
+    """Voxels ``(i, j, k)`` of ``image`` after undoing what MONAI recorded in it."""
+    tracked = track(voxels_of(image), like=image)  # undoing empties the record of its copy
     # Compose.inverse carries no type hints.
     restored: dict[str, MetaTensor] = chain.inverse({key: tracked})  # type: ignore[no-untyped-call]
     return voxels_of(restored[key])
@@ -111,20 +113,28 @@ def reference_on_source(
         VolumeReadError: If a file cannot be used.
         GeometryError: If the grids do not fit together.
     """
-    steps = [
-        load_images(["source", "target"]),
-        RecordInputs(),
-        AlignTarget(settings.align),
-        BringTargetOntoSource(settings.target_intensity),
-    ]
+    chain = Compose(
+        [
+            load_images(["source", "target"]),
+            RecordInputs(),
+            Orientationd(
+                ["source", "target", "seen"],
+                settings.orientation,
+                labels=None,
+                allow_missing_keys=True,
+            ),
+            AlignTarget(settings.align),
+            BringTargetOntoSource(settings.target_intensity),
+        ]
+    )
     files: dict[str, Path | str] = {"name": name, "source": source, "target": target}
     if transform is not None and settings.align == "transforms":
         files["transform"] = transform
-    data = run_chain(Compose(steps), files)
+    data = run_chain(chain, files)
     geometry: Geometry = data["native"]
     unit: Unit = "HU" if settings.target_intensity.name == "window" else "arbitrary"
     return Reference(
-        Volume(voxels_of(data["target"])[None], geometry, unit=unit),
-        voxels_of(data["seen"]) > 0.5,
+        Volume(_undo(data["target"], chain, "target")[None], geometry, unit=unit),
+        _undo(data["seen"], chain, "seen") > 0.5,
         data.get("registration"),
     )

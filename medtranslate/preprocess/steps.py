@@ -168,7 +168,7 @@ def _check_given(data: Mapping[Hashable, Any], geometry: Geometry) -> np.ndarray
 
 
 class BringTargetOntoSource(Transform):
-    """Put the target on the source's working grid: exactly if it lies there, else resampled once."""
+    """Put the target on the source's own grid: exactly if it lies there, else resampled once."""
 
     def __init__(self, intensity: IntensitySettings) -> None:
         """Take the target's intensity settings, for its background value."""

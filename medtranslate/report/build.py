@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +12,7 @@ from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.scoring import MEASURES
 from medtranslate.report.curves import draw_curves, style_of
 from medtranslate.report.details import EvaluationDetails
-from medtranslate.report.headline import MeasureTable, make_measure_table
+from medtranslate.report.headline import make_measure_table
 from medtranslate.report.panels import SlicePicture, find_window
 from medtranslate.report.pictures import Panel, draw_panels, error_gradient
 from medtranslate.report.wording import cautions, format_value, headline, unit_of
@@ -198,6 +198,3 @@ def _tabulate_people(board: Scoreboard) -> PeopleTable:
         counted = f"{row.scores.num_scored} of {len(row.scores.slices)}"
         rows.append((row.case, row.subject, (counted, *cells)))
     return PeopleTable(tuple(columns), tuple(rows))
-
-
-__all__: Sequence[str] = ("CasePictures", "MeasureTable", "build_report", "choose_examples")

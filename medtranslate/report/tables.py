@@ -49,11 +49,11 @@ def volume_rows(rows: Iterable[ScoredPrediction]) -> list[dict[str, Cell]]:
 
 
 def format_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Cell]]) -> str:
-    """Rows as CSV text; a missing value is an empty cell, numbers keep every digit.
+    r"""Rows as CSV text; a missing value is an empty cell, numbers keep every digit.
 
     Example:
         >>> format_csv(("a", "b"), [{"a": 1, "b": float("inf")}, {"a": 2}])
-        'a,b\\n1,inf\\n2,\\n'
+        'a,b\n1,inf\n2,\n'
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")

@@ -41,13 +41,13 @@ def test_the_centre_is_where_the_scanned_voxels_are(
     write_nifti: WriteNifti, make_affine: Callable[..., np.ndarray]
 ) -> None:
     affine = make_affine("PIL", spacing=(1.5, 2.0, 3.0), degrees=(10.0, 5.0, -7.0))
-    voxels = np.zeros((30, 20, 10), np.int16)
-    voxels[4:9, 11:16, 2:5] = np.arange(75).reshape(5, 5, 3) + 900
+    voxels = np.zeros((130, 20, 10), np.int16)
+    voxels[40:61, 11:16, 2:5] = np.arange(315).reshape(21, 5, 3) + 900
 
     facts = examine_scan(write_nifti(voxels, affine=affine), suffix="T1w", kind="image")
 
     assert facts.voxels is not None
-    expected = (affine @ [6.0, 13.0, 3.0, 1.0])[:3]
+    expected = (affine @ [50.0, 13.0, 3.0, 1.0])[:3]
     np.testing.assert_allclose(facts.voxels.centre_mm, expected, atol=0.01)
 
 
@@ -219,8 +219,8 @@ def test_overlap_is_the_share_of_the_smaller_field_of_view(
 ) -> None:
     large = Geometry((40, 40, 40), make_affine(spacing=(2.0, 2.0, 2.0), origin=(0.0, 0.0, 0.0)))
     inside = Geometry((10, 10, 10), make_affine(spacing=(3.0, 3.0, 3.0), origin=(9.0, 9.0, 9.0)))
-    # Field of view from -1 to 79 mm; this one from 59 to 99 mm along x: half of it is inside.
-    half = Geometry((10, 10, 5), make_affine(spacing=(4.0, 4.0, 4.0), origin=(61.0, 9.0, 9.0)))
+    # Field of view from -1 to 79 mm; this one from 69 to 99 mm along x: a third of it is inside.
+    third = Geometry((10, 10, 5), make_affine(spacing=(3.0, 3.0, 3.0), origin=(70.5, 9.0, 9.0)))
 
     assert measure_overlap(large, inside) == measure_overlap(inside, large) == 1.0
-    np.testing.assert_allclose(measure_overlap(large, half), 0.5, atol=0.05)
+    np.testing.assert_allclose(measure_overlap(large, third), 1 / 3, rtol=1e-9)

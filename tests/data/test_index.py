@@ -126,15 +126,14 @@ def test_linked_folders_are_followed_but_not_in_circles(cohort: Path, tmp_path: 
     linked.mkdir()
     for number in (1, 2):
         (linked / f"sub-p{number}").symlink_to(cohort / f"sub-p{number}")
-    (linked / "derivatives").mkdir()
-    (linked / "derivatives" / "sub-p1").symlink_to(linked)
+    (cohort / "sub-p1" / "anat" / "again").symlink_to(cohort / "sub-p1")
 
     index = index_dataset(linked)
 
     assert [(scan.subject, scan.contrast) for scan in index.scans] == [
-        ("linked/p1", "T1w+ce-gadolinium"),
         ("linked/p1", "T1w"),
         ("linked/p1", "T2w"),
+        ("linked/p1", "T1w+ce-gadolinium"),
         ("linked/p2", "T1w"),
         ("linked/p2", "T2w"),
     ]

@@ -179,6 +179,19 @@ def test_equal_remarks_are_told_once_with_every_place(
     assert inspection.verdict.startswith("Do not use it as it is: every voxel is 3 (all 3 scans)")
 
 
+def test_a_mask_does_not_repeat_what_is_wrong_with_its_scan(
+    tmp_path: Path, add_scans: Callable[..., list[Path]]
+) -> None:
+    voxels = np.random.default_rng(2).integers(0, 900, (40, 40, 8)).astype(np.int16)
+    add_scans(tmp_path, "sub-a_T1w", voxels=voxels, affine=np.eye(4))
+    add_scans(tmp_path, "sub-a_desc-brain_mask", voxels=voxels // 800, affine=np.eye(4))
+
+    [finding] = look(tmp_path).findings
+
+    assert finding.what.startswith("header cannot be true")
+    assert finding.where == ("a T1w",)
+
+
 def test_a_folder_without_scans_says_so(tmp_path: Path) -> None:
     inspection = look(tmp_path)
 

@@ -112,6 +112,17 @@ def test_strata_are_spread_over_the_parts() -> None:
             assert Counter(people[s]["sex"] for s in split.subjects(part)) == {"F": 1, "M": 3}
 
 
+def test_people_who_do_not_divide_evenly_go_to_the_largest_remainder() -> None:
+    people = {subject: {"sex": "F" if n < 7 else "M"} for n, subject in enumerate(TWENTY)}
+
+    split = split_subjects(
+        make_cases(*TWENTY), people, SplitSettings(val=0, test=4, stratify_by="sex")
+    )
+
+    # 4 of 20: 1.4 of the 7 and 2.6 of the 13.
+    assert Counter(people[s]["sex"] for s in split.subjects("test")) == {"F": 1, "M": 3}
+
+
 def test_datasets_can_be_strata() -> None:
     subjects = [*(f"a/{n}" for n in range(10)), *(f"b/{n}" for n in range(10))]
     settings = SplitSettings(val=2, test=4, stratify_by="dataset")

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from medtranslate.errors import VolumeReadError
+from medtranslate.preprocess.masks import find_mask
+
+SPACING = (1.0, 1.5, 2.5)
+
+
+def ellipsoid(shape=(40, 30, 20), *, radii=(14.0, 12.0, 16.0), centre=(18.0, 20.0, 24.0)):
+    place = np.indices(shape).reshape(3, -1).T * SPACING
+    distance = (((place - centre) / radii) ** 2).sum(axis=1)
+    return (distance < 1).reshape(shape)
+
+
+def overlap(first, second):
+    return 2 * np.count_nonzero(first & second) / (first.sum() + second.sum())
+
+
+def test_nonzero_keeps_negative_voxels_and_fills_holes():
+    truth = ellipsoid()
+    voxels = np.where(truth, 300.0, 0.0)
+    voxels[18, 13, 10] = 0.0
+    voxels[20, 13, 10] = -3.0
+    np.testing.assert_array_equal(find_mask("nonzero", voxels, SPACING, where="x"), truth)
+
+
+def test_otsu_finds_the_head_despite_noise_hot_spots_and_dark_inside():
+    truth = ellipsoid()
+    rng = np.random.default_rng(0)
+    voxels = np.where(truth, 400.0, 0.0) + np.abs(rng.normal(0, 25, truth.shape))
+    voxels[ellipsoid(radii=(5, 4, 5))] = 10.0
+    voxels[18, 9, 8] = 50_000.0
+    voxels[37:39, 1:3, 1:3] = 600.0  # a marker in the air
+    mask = find_mask("otsu", voxels, SPACING, where="x")
+    assert overlap(mask, truth) > 0.93
+    assert mask[18, 13, 10]
+    assert not mask[38, 2, 2]
+
+
+def test_otsu_works_on_ct_where_air_is_minus_1024():
+    truth = ellipsoid()
+    mask = find_mask("otsu", np.where(truth, 40.0, -1024.0), SPACING, where="x")
+    assert overlap(mask, truth) > 0.93
+
+
+def test_otsu_smooths_in_millimetres():
+    # A 3 mm thick sheet: along the fine axis three voxels, along the coarse axis one.
+    voxels = np.zeros((60, 60, 24))
+    voxels[20:50, 20:50, 12] = 100.0
+    thick = find_mask("otsu", voxels, (1.0, 1.0, 8.0), where="x")
+    # 2 mm of smoothing cannot cross 8 mm.
+    assert not thick[:, :, 11].any()
+    assert thick[35, 35, 12]
+
+
+def test_none_covers_everything():
+    assert find_mask("none", np.zeros((2, 3, 4)), SPACING, where="x").all()
+
+
+@pytest.mark.parametrize("name", ["nonzero", "otsu"])
+def test_an_empty_mask_is_refused(name):
+    with pytest.raises(VolumeReadError, match=f"sub-1.*'{name}' finds no voxel"):
+        find_mask(name, np.zeros((5, 5, 5)), SPACING, where="sub-1")

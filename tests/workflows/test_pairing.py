@@ -1,0 +1,157 @@
+"""Which prediction belongs to which reference."""
+
+from __future__ import annotations
+
+import pytest
+
+from medtranslate.errors import DatasetError
+from medtranslate.workflows.pairing import pair_paths
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Function that makes empty files and returns their folder."""
+
+    def make(folder, *names):
+        for name in names:
+            path = tmp_path / folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path / folder
+
+    return make
+
+
+def names(pairing):
+    return [(pair.name, pair.reference.name, pair.prediction.name) for pair in pairing.pairs]
+
+
+def test_bids_folders_pair_by_person_visit_and_contrast(place):
+    real = place(
+        "real",
+        "sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz",
+        "sub-01/ses-1/anat/sub-01_ses-1_T2w.nii.gz",
+        "sub-01/ses-2/anat/sub-01_ses-2_T2w.nii.gz",
+        "sub-02/anat/sub-02_T2w.nii.gz",
+        "sub-02/anat/sub-02_ce-gadolinium_T1w.nii.gz",
+        "derivatives/masks/sub-02/anat/sub-02_desc-brain_mask.nii.gz",
+    )
+    made = place(
+        "made",
+        "sub-02_space-T1w_desc-synthetic_T2w.nii.gz",
+        "sub-02_space-T1w_desc-synthetic_T2w.json",
+        "sub-01_ses-2_space-T1w_desc-synthetic_T2w.nii.gz",
+    )
+
+    found = pair_paths(real, made)
+
+    assert names(found) == [
+        (
+            "sub-01_ses-2",
+            "sub-01_ses-2_T2w.nii.gz",
+            "sub-01_ses-2_space-T1w_desc-synthetic_T2w.nii.gz",
+        ),
+        ("sub-02", "sub-02_T2w.nii.gz", "sub-02_space-T1w_desc-synthetic_T2w.nii.gz"),
+    ]
+    assert [pair.subject for pair in found.pairs] == ["01", "02"]
+    assert found.unpaired == ("sub-01_ses-1_T2w.nii.gz",)
+
+
+def test_other_names_pair_if_they_are_the_same_up_to_the_suffix(place):
+    real = place("real", "b.nii.gz", "a.nrrd", "c.nii")
+    made = place("made", "a.nii.gz", "b.mha", "z.nii")
+
+    found = pair_paths(real, made)
+
+    assert names(found) == [("a", "a.nrrd", "a.nii.gz"), ("b", "b.nii.gz", "b.mha")]
+    assert set(found.unpaired) == {"z.nii", "c.nii"}
+
+
+def test_two_files_are_a_pair_whatever_their_names(place):
+    folder = place("x", "truth.nii.gz", "guess.nii.gz")
+
+    (pair,) = pair_paths(folder / "truth.nii.gz", folder / "guess.nii.gz").pairs
+
+    assert (pair.name, pair.subject) == ("truth", "truth")
+
+
+def test_another_contrast_of_the_same_person_is_no_partner(place):
+    real = place("real", "sub-01_T1w.nii.gz")
+    made = place("made", "sub-01_desc-synthetic_T2w.nii.gz")
+
+    with pytest.raises(DatasetError, match="no file in .* has a partner"):
+        pair_paths(real, made)
+
+
+def test_two_contrasts_of_one_person_are_two_cases(place):
+    both = ("sub-01_T2w.nii.gz", "sub-01_FLAIR.nii.gz")
+
+    found = pair_paths(place("real", *both), place("made", *both))
+
+    assert [pair.name for pair in found.pairs] == ["sub-01_FLAIR", "sub-01_T2w"]
+    assert {pair.subject for pair in found.pairs} == {"01"}
+
+
+def test_masks_and_sources_are_found_by_person(place):
+    real = place("real", "sub-01_T2w.nii.gz", "sub-02_T2w.nii.gz")
+    masks = place(
+        "masks",
+        "sub-01_desc-brain_mask.nii.gz",
+        "sub-01_label-lesion_mask.nii.gz",
+        "sub-02_desc-brain_mask.nii.gz",
+    )
+    sources = place("sources", "sub-01_T1w.nii.gz", "sub-02_T1w.nii.gz")
+
+    found = pair_paths(real, real, mask=masks, source=sources)
+
+    assert [pair.mask.name for pair in found.pairs] == [
+        "sub-01_desc-brain_mask.nii.gz",
+        "sub-02_desc-brain_mask.nii.gz",
+    ]
+    assert found.pairs[1].source.name == "sub-02_T1w.nii.gz"
+
+
+def test_one_mask_file_serves_every_pair(place):
+    real = place("real", "sub-01_T2w.nii.gz", "sub-02_T2w.nii.gz")
+    mask = place("masks", "brain.nii.gz") / "brain.nii.gz"
+
+    assert {pair.mask for pair in pair_paths(real, real, mask=mask).pairs} == {mask}
+
+
+@pytest.mark.parametrize(
+    ("masks", "words"),
+    [
+        (["sub-02_mask.nii.gz"], "found none"),
+        (["sub-01_label-a_mask.nii.gz", "sub-01_label-b_mask.nii.gz"], "label-a.*label-b"),
+    ],
+)
+def test_no_mask_or_two_for_a_person_is_refused(place, masks, words):
+    real = place("real", "sub-01_T2w.nii.gz")
+
+    with pytest.raises(DatasetError, match=words):
+        pair_paths(real, real, mask=place("masks", *masks))
+
+
+def test_several_predictions_for_one_person_are_refused_by_name(place):
+    real = place("real", "sub-01_T2w.nii.gz")
+    made = place("made", "sub-01_desc-a_T2w.nii.gz", "sub-01_desc-b_T2w.nii.gz")
+
+    with pytest.raises(DatasetError, match="several predictions .*desc-a.*desc-b"):
+        pair_paths(real, made)
+
+
+def test_several_references_for_one_prediction_are_refused_by_name(place):
+    real = place("real", "sub-01_run-1_T2w.nii.gz", "sub-01_run-2_T2w.nii.gz")
+    made = place("made", "sub-01_desc-synthetic_T2w.nii.gz")
+
+    with pytest.raises(DatasetError, match="several references .*run-1.*run-2"):
+        pair_paths(real, made)
+
+
+def test_a_file_opposite_a_folder_and_an_absent_path_are_refused(place, tmp_path):
+    folder = place("real", "a.nii.gz")
+
+    with pytest.raises(DatasetError, match="one is a folder"):
+        pair_paths(folder, folder / "a.nii.gz")
+    with pytest.raises(DatasetError, match="no such file or folder"):
+        pair_paths(folder, tmp_path / "absent")
