@@ -22,6 +22,9 @@ from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
+from medtranslate.workflows import translate, verify
+from medtranslate.workflows.translate import TranslatedScan, Translation
+from medtranslate.workflows.verify import Check, Verification
 
 PIPELINES = Path(__file__).parents[1] / "pipelines"
 
@@ -231,6 +234,35 @@ def test_the_module_runs_as_the_command_does() -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert result.stdout == f"medtranslate {medtranslate.__version__}\n"
+
+
+def test_a_partly_failed_translation_is_exit_3_with_a_table(monkeypatch, call) -> None:
+    scans = (
+        TranslatedScan("a", Path("sub-1_T1w.nii.gz"), Path("out/sub-1_T2w.nii.gz")),
+        TranslatedScan("b", Path("sub-2_T1w.nii.gz"), None, error="sub-2: [cut] off"),
+    )
+    monkeypatch.setattr(translate, "translate", lambda *_, **__: Translation("abc", scans))
+
+    shown = call("translate", "model", "a", "b", "--out", "out")
+    data = json.loads(call("translate", "model", "a", "b", "--out", "out", "--json").stdout)
+
+    assert shown.code == 3
+    assert "sub-2: [cut] off" in shown.stdout
+    assert "1 of 2 translated" in shown.stdout
+    assert [scan["error"] for scan in data["scans"]] == [None, "sub-2: [cut] off"]
+
+
+def test_fingerprints_that_no_longer_hold_are_exit_3(monkeypatch, call) -> None:
+    checks = (Check("a", "input source", True), Check("a", "output mask", False, "recorded 1a"))
+    result = Verification(Path("run"), checks)
+    monkeypatch.setattr(verify, "verify_folder", lambda *_, **__: result)
+
+    shown = call("verify", "run")
+
+    assert shown.code == 3
+    assert "recorded 1a" in shown.stdout
+    assert "1 of 2 fingerprints hold" in shown.stdout
+    assert json.loads(call("verify", "run", "--json").stdout)["holds"] is False
 
 
 # --- how a job ends --------------------------------------------------------------------------

@@ -30,13 +30,11 @@ def test_spacing_is_the_length_of_each_voxel_axis(make_affine: MakeAffine) -> No
 
 
 def test_orientation_of_a_steep_oblique_grid_names_each_direction_once() -> None:
-    turn = np.radians(45.0)
     affine = np.eye(4)
-    affine[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+    affine[:2, :2] = [[1, -1], [1, 1]]
 
     letters = Geometry((2, 2, 2), affine).orientation
 
-    assert {"LR".find(c) >= 0 for c in letters} == {True, False}
     assert sorted("LRPAIS".index(c) // 2 for c in letters) == [0, 1, 2]
 
 

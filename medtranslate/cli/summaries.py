@@ -146,12 +146,7 @@ def _failure_table(failed: Sequence[TranslatedScan]) -> Table:
 
 
 def _validation_parts(validation: Validation) -> list[RenderableType]:
-    parts = _summary_parts(validation.summary)
-    if validation.refused:
-        names = ", ".join(validation.refused)
-        parts.append(Text(f"Left out, because the model was trained on them: {names}", "yellow"))
-    parts.append(_report_line(validation.report))
-    return parts
+    return [*_summary_parts(validation.summary), _report_line(validation.report)]
 
 
 def _summary_parts(summary: Mapping[str, Any]) -> list[RenderableType]:

@@ -34,9 +34,9 @@ class AugmentationSettings(Settings):
     )
     deformation: float = Field(0.15, ge=0, lt=0.5, description="Largest shift in grid cells.")
     contrast_probability: float = Field(
-        0.7, ge=0, le=1, description="Change gamma and scale of the source only."
+        0.5, ge=0, le=1, description="Change gamma and scale of the source only."
     )
-    gamma: float = Field(1.3, ge=1, description="Largest gamma; the smallest is its inverse.")
+    gamma: float = Field(1.15, ge=1, description="Largest gamma; the smallest is its inverse.")
     bias_probability: float = Field(0.3, ge=0, le=1, description="Shade the source only.")
     bias: float = Field(0.2, ge=0, description="Largest coefficient of the shading.")
     noise_probability: float = Field(0.3, ge=0, le=1, description="Add noise to the source only.")
@@ -80,7 +80,7 @@ def build_augmentation(settings: AugmentationSettings) -> Compose:
                 prob=settings.contrast_probability,
                 gamma=(1 / settings.gamma, settings.gamma),
             ),
-            RandScaleIntensityd("source", factors=0.1, prob=settings.contrast_probability),
+            RandScaleIntensityd("source", factors=0.05, prob=settings.contrast_probability),
             RandBiasFieldd(
                 "source", degree=2, prob=settings.bias_probability, coeff_range=(0.0, settings.bias)
             ),

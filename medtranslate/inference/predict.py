@@ -20,8 +20,8 @@ _LOGGER = logging.getLogger(__name__)
 WINDOW_VOXELS = 96
 """Edge of the windows used when a volume does not fit and the pipeline names no window."""
 
-BYTES_PER_VOXEL = 1500
-"""Peak memory of the default generator per voxel of the volume, rounded up (float32, CPU)."""
+BYTES_PER_VOXEL = 500
+"""Peak memory of a translator per voxel of the volume, if nobody says better (float32)."""
 
 _FREE_MEMORY_SHARE = 0.5
 

@@ -21,7 +21,7 @@ _WARMUP = 0.03
 class OptimiserSettings(Settings):
     """How the generator's weights move."""
 
-    learning_rate: float = Field(1e-3, gt=0, description="Highest learning rate of the generator.")
+    learning_rate: float = Field(3e-4, gt=0, description="Highest learning rate of the generator.")
     weight_decay: float = Field(1e-2, ge=0, description="Weight decay of AdamW.")
     max_gradient_norm: float = Field(1.0, gt=0, description="Longer gradients are shortened.")
     ema_decay: float = Field(

@@ -252,13 +252,15 @@ def _explain(
     target: np.ndarray, value: np.ndarray, lever: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Template as a linear function of the scan whose gain varies linearly: gain and residual."""
-    value = value / np.abs(value).max()
     basis = np.concatenate([np.ones((len(value), 1)), value[:, None], value[:, None] * lever], 1)
-    gram = np.einsum("na,nb->ab", basis, basis)
-    gram += 1e-9 * np.trace(gram) * np.eye(len(gram))
+    size = np.sqrt((basis**2).mean(axis=0))
+    basis = basis / size
+    gram = np.einsum("na,nb->ab", basis, basis) + 1e-6 * len(basis) * np.eye(5)
     weights = np.linalg.solve(gram, np.einsum("na,n->a", basis, target))
+    residual = target - np.einsum("na,a->n", basis, weights)
+    weights = weights / size
     gain = weights[1] + np.einsum("na,a->n", lever, weights[2:])
-    return gain, target - np.einsum("na,a->n", basis, weights)
+    return gain, residual
 
 
 def _add_prior(data: _Equations, matrix: np.ndarray, spread: float) -> _Equations:

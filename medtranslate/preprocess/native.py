@@ -123,7 +123,7 @@ def reference_on_source(
                 labels=None,
                 allow_missing_keys=True,
             ),
-            AlignTarget(settings.align),
+            AlignTarget(settings.align, register_same_grid=settings.register_same_grid),
             BringTargetOntoSource(settings.target_intensity),
         ]
     )

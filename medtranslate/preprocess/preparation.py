@@ -83,7 +83,7 @@ def build_chain(settings: PreprocessSettings) -> Compose:
         load_images(images),
         RecordInputs(),
         Orientationd(images, axcodes=settings.orientation, labels=None, allow_missing_keys=True),
-        AlignTarget(settings.align),
+        AlignTarget(settings.align, register_same_grid=settings.register_same_grid),
     ]
     if settings.n4:
         steps.append(CorrectBias(_mr_keys(settings), allow_missing_keys=True))

@@ -57,6 +57,13 @@ class PreprocessSettings(Settings):
             "rigid registration, or by the transform files that come with the dataset."
         ),
     )
+    register_same_grid: bool = Field(
+        False,
+        description=(
+            "With align: rigid, also register pairs that lie on one grid. Off: whoever put them on "
+            "one grid has registered them, and they are left as they are."
+        ),
+    )
     spacing_mm: (
         PositiveMillimetres
         | tuple[PositiveMillimetres, PositiveMillimetres, PositiveMillimetres]
@@ -71,11 +78,11 @@ class PreprocessSettings(Settings):
     n4: bool = Field(
         False, description="Remove the bias field of MR images by N4; never applied to a CT."
     )
-    mask: Literal["nonzero", "otsu", "given", "none"] = Field(
+    mask: Literal["nonzero", "brain", "otsu", "given", "none"] = Field(
         "nonzero",
         description=(
             "Where the patient is, from the source alone: voxels that are not 0 (skull-stripped "
-            "scans), smoothed Otsu threshold (scans with skull or body), the dataset's mask, or "
+            "scans), the brain found by an atlas (T1w, with or without skull), smoothed Otsu threshold (scans with skull or body), the dataset's mask, or "
             "the whole grid."
         ),
     )

@@ -14,6 +14,7 @@ from monai.transforms.transform import MapTransform, Transform
 
 from medtranslate.errors import GeometryError, VolumeReadError
 from medtranslate.geometry import Geometry
+from medtranslate.preprocess.atlas import find_brain
 from medtranslate.preprocess.bias import correct_bias
 from medtranslate.preprocess.intensity import measure_scale, normalise
 from medtranslate.preprocess.loading import affine_of, geometry_of, track, voxels_of
@@ -52,9 +53,10 @@ class RecordInputs(Transform):
 class AlignTarget(Transform):
     """Move the target's affine onto the source; no voxel is touched."""
 
-    def __init__(self, align: str) -> None:
-        """Take ``none``, ``rigid`` or ``transforms``."""
+    def __init__(self, align: str, *, register_same_grid: bool = False) -> None:
+        """Take ``none``, ``rigid`` or ``transforms``; the second is for ``rigid`` alone."""
         self._align = align
+        self._register_same_grid = register_same_grid
 
     def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
         """Correct ``target``'s affine and add ``registration`` where one was made.
@@ -72,6 +74,8 @@ class AlignTarget(Transform):
             _require_one_grid(result["name"], fixed, moving)
             return result
         if self._align == "rigid":
+            if fixed.matches(moving) and not self._register_same_grid:
+                return result
             world, result["registration"] = register_rigid(
                 Volume(voxels_of(result["source"])[None], fixed),
                 Volume(voxels_of(target)[None], moving),
@@ -124,7 +128,7 @@ class FindMask(Transform):
     """Where the patient is, on the source's own voxels."""
 
     def __init__(self, name: str) -> None:
-        """Take a key of ``MASKS``, or ``given``."""
+        """Take a key of ``MASKS``, ``brain`` or ``given``."""
         self._name = name
 
     def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
@@ -139,6 +143,8 @@ class FindMask(Transform):
         geometry = geometry_of(source)
         if self._name == "given":
             inside = _check_given(result, geometry)
+        elif self._name == "brain":
+            inside = find_brain(Volume(voxels_of(source)[None], geometry))
         else:
             inside = find_mask(
                 self._name, voxels_of(source), geometry.spacing, where=f"{result['name']}: source"

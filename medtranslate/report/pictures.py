@@ -11,6 +11,7 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
 from medtranslate.report.panels import SlicePicture, Window
 
@@ -111,9 +112,8 @@ def _panel(
         width, height = round(width * _MAX_HEIGHT_PIXELS / height), _MAX_HEIGHT_PIXELS
     figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="black")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.imshow(colours, aspect="auto", interpolation="lanczos")
+    pixels = Image.fromarray(np.rint(255 * colours).astype(np.uint8))
+    figure.figimage(np.asarray(pixels.resize((width, height), Image.Resampling.LANCZOS)))
     for side, letter, align in zip((0.025, 0.975), picture.sides, ("left", "right"), strict=True):
         figure.text(side, 0.5, letter, color=_MARK_COLOUR, size=19, ha=align, va="center")
     if mark:

@@ -32,7 +32,7 @@ COPY_BASELINE = "copy of the source"
 SCALE_KEY = "IntensityScale"
 """Key of a prediction's sidecar under which its scale stands."""
 
-_SOLID_SHARE = 0.7
+_SOLID_SHARE = 0.5
 _MASK_GIVEN = "given for each case"
 _MASK_FOUND = (
     "the foreground of the real scan: its voxels that are not 0 if the background is exactly 0, "
@@ -167,8 +167,8 @@ def evaluate_paths(
 def find_foreground(reference: Volume) -> np.ndarray:
     """Where the patient is, from the real scan alone.
 
-    Voxels that are not 0 if they form solid regions, as in skull-stripped scans; else Otsu's
-    threshold after smoothing, largest component, holes filled.
+    Voxels that are not 0 if they and the zeros form solid regions, as in skull-stripped scans;
+    else Otsu's threshold after smoothing, largest component, holes filled.
 
     Args:
         reference: One channel, any orientation.
@@ -180,10 +180,7 @@ def find_foreground(reference: Volume) -> np.ndarray:
         DatasetError: If nothing stands out, as in a constant image.
     """
     voxels, spacing = reference.voxels, reference.geometry.spacing
-    nonzero = voxels != 0
-    inner = np.count_nonzero(ndimage.binary_erosion(nonzero, border_value=1))
-    is_solid = inner > _SOLID_SHARE * np.count_nonzero(nonzero)
-    if is_solid and not nonzero.all():
+    if _is_solid(voxels != 0) and _is_solid(voxels == 0):
         return find_nonzero(voxels, spacing)
     head = next(n for n, letter in enumerate(reference.geometry.orientation) if letter in "SI")
     upright = np.moveaxis(voxels, head, 2)
@@ -194,6 +191,12 @@ def find_foreground(reference: Volume) -> np.ndarray:
             "the reference has no foreground (is it constant?); give a mask, or check the file"
         )
     return np.moveaxis(mask, 2, head)
+
+
+def _is_solid(region: np.ndarray) -> bool:
+    """Whether most voxels of a region have only such neighbours; noise around 0 has not."""
+    inner = np.count_nonzero(ndimage.binary_erosion(region, border_value=1))
+    return bool(inner > _SOLID_SHARE * np.count_nonzero(region))
 
 
 def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:

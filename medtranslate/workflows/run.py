@@ -49,6 +49,7 @@ def run_pipeline(
     out: Path,
     *,
     resume: bool = False,
+    cache: Path | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Train, translate the held-out people, score them and write the report.
@@ -58,6 +59,7 @@ def run_pipeline(
         datasets: Dataset folders or tables.
         out: Run folder; must not hold another run unless ``resume``.
         resume: Do what is missing: go on training, keep scans that this model made.
+        cache: Folder of prepared scans, shared between runs; ``out/cache`` if None.
         progress: Told how far things are.
 
     Raises:
@@ -73,7 +75,7 @@ def run_pipeline(
             " use 'medtranslate train'"
         )
     if not (resume and _is_trained(pipeline, cohort, out)):
-        train(pipeline, datasets, out, resume=resume, progress=progress)
+        train(pipeline, datasets, out, resume=resume, cache=cache, progress=progress)
     translator = load_translator(out)
     translation = translate_cases(
         translator, held_out, out / "predictions", keep=resume, progress=progress

@@ -26,13 +26,16 @@ def test_a_smooth_lesion_has_the_volume_of_its_ellipsoid() -> None:
 
 
 def test_the_long_axis_points_where_the_rotation_says() -> None:
-    turned = lesion((10.0, 3.0, 3.0), rotation(np.array([0.0, 0.0, 90.0])))
+    axes = rotation(np.array([0.0, 0.0, 30.0]))
 
-    cover = lesion_cover((turned,), POINTS, SMOOTH, border_mm=1.0)
+    cover = lesion_cover((lesion((10.0, 3.0, 3.0), axes),), POINTS, SMOOTH, border_mm=1.0)
 
-    x, y, z = (np.ptp(index) for index in np.nonzero(cover > 0.5))
-    assert y >= 18
-    assert max(x, z) <= 7
+    inside = POINTS[:, cover > 0.5]
+    spread = np.linalg.eigh(np.cov(inside))
+    direction = spread.eigenvectors[:, -1]
+    np.testing.assert_allclose(inside.mean(axis=1), [1.0, 2.0, -1.0], atol=0.2)
+    np.testing.assert_allclose(np.abs(direction @ [np.sqrt(0.75), 0.5, 0.0]), 1.0, atol=0.01)
+    assert spread.eigenvalues[-1] > 5.0 * spread.eigenvalues[-2]
 
 
 def test_larger_lesions_cover_no_voxel_less() -> None:

@@ -51,11 +51,11 @@ def pair(make_volume, write_scan):
     rng = np.random.default_rng(0)
     paths = []
     for name, orientation, spacing, gain in (
-        ("source", "LPS", (2.0, 2.3, 3.7), 1.0),
-        ("target", "ASL", (3.4, 2.1, 2.2), 0.6),
+        ("source", "LPS", (2.4, 2.7, 4.0), 1.0),
+        ("target", "ASL", (4.1, 2.6, 2.7), 0.6),
     ):
         volume = make_volume(
-            (58, 52, 44), orientation=orientation, spacing=spacing, origin=(0, 0, 0)
+            (44, 40, 36), orientation=orientation, spacing=spacing, origin=(0, 0, 0)
         )
         affine = volume.geometry.affine.copy()
         affine[:3, 3] = -affine[:3, :3] @ (np.array(volume.geometry.shape) / 2)
@@ -64,11 +64,10 @@ def pair(make_volume, write_scan):
     return paths
 
 
-def test_registration_bias_resampling_and_undo_give_equal_bits_on_one_two_and_five_threads(pair):
-    counts = (1, 2, 5)
+def test_registration_bias_resampling_and_undo_give_equal_bits_on_one_and_two_threads(pair):
+    counts = (1, 2)
     processes = [start(count, *pair) for count in counts]
     results = [json.loads(process.communicate(timeout=200)[0]) for process in processes]
     threads = [result.pop("threads") for result in results]
     assert threads == [[count, count] for count in counts]
     assert results[0] == results[1]
-    assert results[0] == results[2]

@@ -210,16 +210,16 @@ def test_grids_that_differ_are_refused_unless_something_aligns_them(make_scan):
     target, _ = make_scan("target", spacing=(1.1, 1.6, 3.0))
     with pytest.raises(GeometryError, match=r"case-7.*different grids.*preprocess.align"):
         prepare(PreprocessSettings(), name="case-7", source=path, target=target)
+    settings = PreprocessSettings(align="transforms")
     with pytest.raises(VolumeReadError, match=r"case-7.*no transform file"):
-        settings = PreprocessSettings(align="transforms")
         prepare(settings, name="case-7", source=path, target=target)
 
 
 def test_a_target_far_away_is_refused(make_scan, tmp_path):
     path, _ = make_scan()
     transform = write_itk(tmp_path / "x.txt", np.eye(3), np.array([500.0, 0, 0]), np.zeros(3))
+    settings = PreprocessSettings(align="transforms")
     with pytest.raises(GeometryError, match="does not reach"):
-        settings = PreprocessSettings(align="transforms")
         prepare(settings, name="x", source=path, target=path, transform=transform)
 
 

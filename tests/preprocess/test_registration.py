@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from medtranslate.errors import GeometryError, VolumeReadError
@@ -29,7 +28,7 @@ def anatomy(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         a, b, c = centre
         u, v, w = radii
         distance = ((x - a) / u) ** 2 + ((y - b) / v) ** 2 + ((z - c) / w) ** 2
-        return 1 / (1 + np.exp(12 * (distance - 1)))
+        return 0.5 * (1 - np.tanh(6 * (distance - 1)))
 
     head = ball((0, 0, 0), (70, 85, 65))
     brain = ball((0, 3, 2), (58, 72, 52))
@@ -90,7 +89,7 @@ def test_a_known_motion_is_found_across_contrasts_and_grids(fixed, make_affine, 
     # A point of the fixed scan is found at motion @ point in the moving one.
     assert mean_error(found, motion, fixed) < 0.6
     assert not report.worse
-    assert report.mi_after >= report.mi_before
+    assert report.mi_after > 0.99 * report.mi_before
     moved = np.linalg.norm(shift) > 0
     assert (report.displacement_mm > 10) == moved
     np.testing.assert_allclose(found[:3, :3] @ found[:3, :3].T, np.eye(3), atol=1e-9)
@@ -181,9 +180,16 @@ def test_files_that_are_no_linear_transform_are_refused(tmp_path):
 
 def test_one_thread_inside_and_as_many_as_before_outside():
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    with pytest.raises(RuntimeError, match="stop"), single_thread():
-        assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == 1
-        raise RuntimeError("stop")
+    inside = []
+
+    def compute():
+        with single_thread():
+            inside.append(sitk.ProcessObject.GetGlobalDefaultNumberOfThreads())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        compute()
+    np.testing.assert_array_equal(inside, [1])
     assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == before
 
 
@@ -194,7 +200,15 @@ def test_the_report_survives_json():
 
 @pytest.mark.parametrize(
     ("subject", "session", "contrast"),
-    [("omsL01", "1", "T2w"), ("omsL03", "2", "T1w"), ("omsL20", "2", "T1w")],
+    [
+        ("omsL03", "2", "T1w"),
+        pytest.param("omsL01", "1", "T1w", marks=pytest.mark.slow),
+        pytest.param("omsL01", "1", "T2w", marks=pytest.mark.slow),
+        pytest.param("omsL03", "1", "T2w", marks=pytest.mark.slow),
+        pytest.param("omsL04", "1", "T1w", marks=pytest.mark.slow),
+        pytest.param("omsL04", "1", "T2w", marks=pytest.mark.slow),
+        pytest.param("omsL20", "2", "T1w", marks=pytest.mark.slow),
+    ],
 )
 def test_real_scans_register_as_their_published_transforms_say(
     shared_data, subject, session, contrast, record_property
@@ -214,10 +228,9 @@ def test_real_scans_register_as_their_published_transforms_say(
     assert not report.worse
 
 
-def test_smoothing_of_the_noise_does_not_hide_a_small_rotation(fixed):
+def test_a_small_rotation_is_not_lost_in_the_noise(fixed):
     motion = motion_of((0, 0, 2), (0, 0, 0))
     moving = scan(fixed.geometry.shape, fixed.geometry.affine, motion, contrast=1)
     found, _ = register_rigid(fixed, moving)
     error = mean_error(found, motion, fixed)
     assert error < 0.5 * mean_error(np.eye(4), motion, fixed)
-    assert ndimage.center_of_mass(moving.voxels)[2] > 0

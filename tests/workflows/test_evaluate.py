@@ -287,7 +287,8 @@ def test_bad_input_is_refused_before_anything_is_written(folders, make_volume, w
     if what == "empty mask":
         write_volume(mask, replace(reference, array=np.zeros_like(reference.array)), dtype="uint8")
     if what == "mask on another grid":
-        write_volume(mask, make_volume((9, 9, 9)), dtype="uint8")
+        small = make_volume((9, 9, 9))
+        write_volume(mask, replace(small, array=(small.array > 0).astype(np.uint8), unit="label"))
     if what == "constant":
         write_volume(real, replace(reference, array=np.full_like(reference.array, 0.0)))
     if what == "other grid":

@@ -79,7 +79,7 @@ def test_another_contrast_of_the_same_person_is_no_partner(place):
     real = place("real", "sub-01_T1w.nii.gz")
     made = place("made", "sub-01_desc-synthetic_T2w.nii.gz")
 
-    with pytest.raises(DatasetError, match="no file in .* has a partner"):
+    with pytest.raises(DatasetError, match=r"no file in .* has a partner"):
         pair_paths(real, made)
 
 
@@ -136,7 +136,7 @@ def test_several_predictions_for_one_person_are_refused_by_name(place):
     real = place("real", "sub-01_T2w.nii.gz")
     made = place("made", "sub-01_desc-a_T2w.nii.gz", "sub-01_desc-b_T2w.nii.gz")
 
-    with pytest.raises(DatasetError, match="several predictions .*desc-a.*desc-b"):
+    with pytest.raises(DatasetError, match=r"several predictions .*desc-a.*desc-b"):
         pair_paths(real, made)
 
 
@@ -144,7 +144,7 @@ def test_several_references_for_one_prediction_are_refused_by_name(place):
     real = place("real", "sub-01_run-1_T2w.nii.gz", "sub-01_run-2_T2w.nii.gz")
     made = place("made", "sub-01_desc-synthetic_T2w.nii.gz")
 
-    with pytest.raises(DatasetError, match="several references .*run-1.*run-2"):
+    with pytest.raises(DatasetError, match=r"several references .*run-1.*run-2"):
         pair_paths(real, made)
 
 

@@ -11,7 +11,7 @@ from medtranslate.data.cases import Case
 from medtranslate.errors import CheckpointError
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import CT_SCALE, IntensityScale
-from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.prediction import estimate_memory, load_translator
 
 PLAIN = {"source_intensity": {"name": "none"}, "target_intensity": {"name": "none"}}
 STORED_UNIT = IntensityScale(0.0, 1.0)
@@ -113,6 +113,19 @@ def test_a_model_that_predicts_nonsense_is_named(identity, make_volume, tmp_path
 
     with pytest.raises(CheckpointError, match=r"01: the model predicts .* not finite"):
         translator.predict(translator.prepare(case_of(make_volume(), tmp_path)))
+
+
+def test_windows_are_planned_from_the_size_of_the_generator(identity, make_volume, tmp_path):
+    """With as much memory as the estimate the volume fits; with a byte a voxel less it does not."""
+    prepared = identity(**PLAIN).prepare(case_of(make_volume(shape=(16, 16, 16)), tmp_path))
+    cropped = [-(-size // 4) * 4 for size in prepared.source.shape[1:]]
+    needed = estimate_memory(identity(**PLAIN).pipeline.method.generator) * np.prod(cropped)
+
+    fits = identity(inference={"memory_gb": float(needed / 1e9 * 1.001)}, **PLAIN)
+    short = identity(inference={"memory_gb": float(needed / 1e9 * 0.99)}, **PLAIN)
+
+    assert fits.predict(prepared).plan.window is None
+    assert short.predict(prepared).plan.window == tuple(cropped)
 
 
 def resave(trained, folder, *, weights=None, **config):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import nibabel
 import numpy as np
@@ -12,7 +13,8 @@ from medtranslate.errors import CheckpointError, DatasetError, VolumeReadError
 from medtranslate.io import read_volume, write_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
-from medtranslate.workflows.translate import translate
+from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.translate import collect_cases, translate, translate_cases
 
 
 def t1w(dataset, subject):
@@ -203,6 +205,46 @@ def test_two_sources_with_one_name_are_refused(trained, cohort, tmp_path):
 def test_a_mask_is_refused_by_a_model_that_computes_its_own(trained, cohort, tmp_path):
     with pytest.raises(DatasetError, match="this model computes its mask"):
         translate(trained, [t1w(cohort, "04")], tmp_path / "out.nii.gz", mask=t1w(cohort, "04"))
+
+
+@pytest.fixture
+def masked(trained, make_pipeline):
+    """A translator whose pipeline wants a given mask."""
+    pipeline = make_pipeline(mask="mask+desc-brain", preprocess={"mask": "given"})
+    return replace(load_translator(trained), pipeline=pipeline)
+
+
+def test_a_model_that_needs_a_mask_asks_for_it(masked, cohort):
+    with pytest.raises(DatasetError, match=r"needs a mask.*--mask"):
+        collect_cases(masked, [t1w(cohort, "04")])
+    with pytest.raises(DatasetError, match="fits one source file"):
+        collect_cases(masked, [t1w(cohort, "04"), t1w(cohort, "05")], mask=t2w(cohort, "04"))
+
+
+def test_a_given_mask_decides_where_something_is_predicted(masked, cohort, tmp_path):
+    source = read_volume(t1w(cohort, "04"))
+    half = source.voxels > 0
+    half[:11] = False
+    write_volume(tmp_path / "mask.nii.gz", Volume(half[None], source.geometry))
+    cases = collect_cases(masked, [t1w(cohort, "04")], mask=tmp_path / "mask.nii.gz")
+
+    translate_cases(masked, cases, tmp_path / "out.nii.gz")
+
+    written = read_volume(tmp_path / "out.nii.gz").voxels
+    np.testing.assert_array_equal(written[~half], 0)
+    assert np.count_nonzero(written[half]) > 0.99 * np.count_nonzero(half)
+    assert json.loads((tmp_path / "out.json").read_text())["SkullStripped"] is True
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_the_source_s_own_word_on_skull_stripping_counts_most(trained, cohort, tmp_path, told):
+    source = tmp_path / "sub-1_T1w.nii.gz"
+    shutil.copy(t1w(cohort, "04"), source)
+    (tmp_path / "sub-1_T1w.json").write_text(json.dumps({"SkullStripped": told}))
+
+    translate(trained, [source], tmp_path / "out.nii.gz")
+
+    assert json.loads((tmp_path / "out.json").read_text())["SkullStripped"] is told
 
 
 def test_an_altered_model_is_refused(trained, cohort, tmp_path):

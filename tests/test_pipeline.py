@@ -1,0 +1,99 @@
+"""The pipeline file: what fits together, what is refused, and what is written out."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from medtranslate.errors import ConfigError
+from medtranslate.pipeline import METHODS, Pipeline, pipeline_from_json, read_pipeline
+
+SMALLEST: dict[str, Any] = {
+    "name": "job",
+    "source": "T1w",
+    "target": "T2w",
+    "preprocess": {"mask": "nonzero"},
+    "method": {"name": "regression"},
+    "train": {"num_steps": 10, "patch_size": [32, 32, 32]},
+}
+
+
+def write(folder: Path, data: dict[str, Any]) -> Path:
+    """A pipeline file with this content."""
+    path = folder / "job.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def change(**values: object) -> dict[str, Any]:
+    """The smallest pipeline with ``part__key`` set to other values."""
+    data = copy.deepcopy(SMALLEST)
+    for name, value in values.items():
+        *parents, last = name.split("__")
+        node = data
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return data
+
+
+def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
+    pipeline = read_pipeline(write(tmp_path, SMALLEST))
+
+    assert pipeline.train.num_steps == 10
+    assert pipeline.preprocess.mask == "nonzero"
+    assert pipeline.method.name == "regression"
+
+
+def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
+    pipeline = read_pipeline(write(tmp_path, SMALLEST), ["train.num_steps=7", "target=FLAIR"])
+
+    assert (pipeline.train.num_steps, pipeline.target) == (7, "FLAIR")
+
+
+def test_the_resolved_file_is_the_same_pipeline(tmp_path: Path) -> None:
+    pipeline = read_pipeline(write(tmp_path, change(preprocess__spacing_mm=[1.0, 1.0, 3.0])))
+
+    resolved = pipeline.model_dump(mode="json")
+
+    assert pipeline_from_json(resolved, where="recorded") == pipeline
+    assert read_pipeline(write(tmp_path, resolved)) == pipeline
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (change(target="T1w"), "source and target are both 'T1w'"),
+        (change(preprocess__mask="given"), "preprocess.mask: given"),
+        (change(mask="mask+desc-brain"), "preprocess.mask: given"),
+        (change(train__time_budget="20m"), "either num_steps or time_budget"),
+        (change(train__num_steps=None), "either num_steps or time_budget"),
+        (change(train__patch_size=[33, 32, 32]), "multiples of"),
+        (change(train__patch_size=[8, 32, 32]), "at least 16 voxels"),
+        (change(method__name="magic"), "method"),
+        (change(name="two words"), "name"),
+        (change(preproces__mask="otsu"), "did you mean 'preprocess'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path: Path, data: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_pipeline(write(tmp_path, data))
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [("90s", 90), ("20m", 1200), ("2h", 7200)])
+def test_a_time_budget_is_in_seconds(budget: str, seconds: float) -> None:
+    data = change(train__num_steps=None, train__time_budget=budget)
+
+    pipeline = pipeline_from_json(data, where="test")
+
+    assert pipeline.train.budget_seconds == seconds
+
+
+def test_the_table_of_methods_is_that_of_the_schema() -> None:
+    choices = Pipeline.model_json_schema()["properties"]["method"]["discriminator"]["mapping"]
+
+    assert set(choices) == set(METHODS)
