@@ -14,9 +14,12 @@ from medtranslate.settings import Settings
 class LossSettings(Settings):
     """Weights of the terms of the reconstruction loss; their ratios matter."""
 
-    l1: float = Field(1.0, ge=0, description="Weight of the mean absolute difference in the mask.")
+    l1: float = Field(0.3, ge=0, description="Weight of the mean absolute difference in the mask.")
+    l2: float = Field(
+        5.0, ge=0, description="Weight of the mean squared difference in the mask."
+    )
     gradient: float = Field(
-        0.5, ge=0, description="Weight of the absolute difference of the spatial gradients."
+        0.3, ge=0, description="Weight of the absolute difference of the spatial gradients."
     )
     ssim: float = Field(
         0.2, ge=0, description="Weight of 1 - SSIM of every fourth axial slice."
@@ -32,7 +35,7 @@ _slice_ssim = SSIMLoss(spatial_dims=2, data_range=1.0, win_size=11)
 def reconstruction_loss(
     target: Tensor, prediction: Tensor, mask: Tensor, *, settings: LossSettings
 ) -> Tensor:
-    """Weighted sum of masked L1, gradient difference and slice-wise 1 - SSIM.
+    """Weighted sum of masked L1, squared and gradient difference and slice-wise 1 - SSIM.
 
     Args:
         target: Shape ``(n, 1, i, j, k)``, normalised.
@@ -46,6 +49,8 @@ def reconstruction_loss(
     voxels = mask.sum().clamp(min=1)
     difference = (prediction - target) * mask
     loss = settings.l1 * difference.abs().sum() / voxels
+    if settings.l2:
+        loss = loss + settings.l2 * difference.square().sum() / voxels
     if settings.gradient:
         steps = [torch.diff(difference, dim=axis).abs().sum() for axis in (2, 3, 4)]
         loss = loss + settings.gradient * torch.stack(steps).sum() / (3 * voxels)

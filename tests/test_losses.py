@@ -5,7 +5,7 @@ from skimage.metrics import structural_similarity
 
 from medtranslate.losses import LossSettings, reconstruction_loss
 
-ONLY_L1 = LossSettings(l1=1, gradient=0, ssim=0)
+ONLY_L1 = LossSettings(l1=1, l2=0, gradient=0, ssim=0)
 
 
 def _pair(shape=(2, 1, 20, 22, 24), seed=0):
@@ -52,7 +52,7 @@ def test_the_gradient_term_sees_steps_along_every_axis(axis):
     target = torch.zeros(1, 1, 16, 16, 16)
     stripes = (torch.arange(16) % 2).float()
     prediction = target + stripes.reshape([16 if a == axis else 1 for a in range(5)])
-    settings = LossSettings(l1=0, gradient=1, ssim=0)
+    settings = LossSettings(l1=0, l2=0, gradient=1, ssim=0)
 
     loss = reconstruction_loss(target, prediction, torch.ones_like(target), settings=settings)
 
@@ -61,7 +61,7 @@ def test_the_gradient_term_sees_steps_along_every_axis(axis):
 
 def test_the_ssim_term_is_one_minus_that_of_scikit_image_on_every_fourth_slice():
     target, prediction = _pair(shape=(1, 1, 40, 44, 8))
-    settings = LossSettings(l1=0, gradient=0, ssim=1)
+    settings = LossSettings(l1=0, l2=0, gradient=0, ssim=1)
 
     loss = reconstruction_loss(target, prediction, torch.ones_like(target), settings=settings)
 
@@ -79,3 +79,14 @@ def test_the_ssim_term_is_one_minus_that_of_scikit_image_on_every_fourth_slice()
         )
         expected.append(ssim_map[5:-5, 5:-5].mean())
     np.testing.assert_allclose(float(loss), 1 - np.mean(expected), rtol=1e-3)
+
+
+def test_l2_is_the_mean_square_over_the_mask():
+    target, prediction = _pair()
+    mask = (torch.arange(24) < 7).float().expand_as(target).contiguous()
+    settings = LossSettings(l1=0, l2=1, gradient=0, ssim=0)
+
+    loss = reconstruction_loss(target, prediction, mask, settings=settings)
+
+    expected = ((prediction - target).numpy()[mask.numpy() > 0] ** 2).mean()
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)

@@ -23,8 +23,8 @@ from medtranslate.workflows.training_log import TrainingLog
 Validate = Callable[[AbstractMethod], tuple[dict[str, float], np.ndarray | None]]
 """Scores of the averaged weights (empty if nobody validates) and a sample picture."""
 
-SELECTED_BY = "psnr"
-"""The validation score that chooses the best weights."""
+_DB_PER_SSIM = 10.0
+"""The best weights have the highest PSNR + 10 SSIM: a hundredth of SSIM counts as 0.1 dB."""
 
 
 @dataclass
@@ -36,6 +36,7 @@ class _State:
     num_validated: int = -1
     best_score: float = float("-inf")
     best_step: int = 0
+    best_psnr: float = 0.0
 
 
 class TrainingLoop:
@@ -104,9 +105,10 @@ class TrainingLoop:
     def _validate_and_save(self, log: TrainingLog) -> None:
         started = time.monotonic()
         scores, picture = self._validate(self._method)
-        score = scores.get(SELECTED_BY, float(self._state.step))
+        score = _rate(scores) if scores else float(self._state.step)
         if score > self._state.best_score:
             self._state.best_score, self._state.best_step = score, self._state.step
+            self._state.best_psnr = scores.get("psnr", 0.0)
             weights = self._method.generator.state_dict()
             self._best = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
         log.add_scores(self._state.step, scores)
@@ -138,7 +140,11 @@ class TrainingLoop:
             )
 
     def _describe_best(self) -> str:
-        return f"{self._state.best_score:.2f} dB" if self._state.best_step else "-"
+        return f"{self._state.best_psnr:.2f} dB" if self._state.best_psnr else "-"
+
+
+def _rate(scores: dict[str, float]) -> float:
+    return scores["psnr"] + _DB_PER_SSIM * scores["ssim"]
 
 
 def mean_scores(scores: Sequence[dict[str, float]]) -> dict[str, float]:

@@ -308,3 +308,13 @@ def test_scales_are_plain_values(make_scan):
     path, _ = make_scan()
     scale = prepare(PreprocessSettings(), name="x", source=path).source_scale
     assert asdict(scale) == {"offset": 0.0, "factor": scale.factor, "unit": "arbitrary"}
+
+
+def test_a_pair_on_one_grid_is_registered_only_if_asked(make_scan, write_scan):
+    path, volume = make_scan()
+    target = write_scan("target", np.roll(volume.voxels, 2, axis=1), volume.geometry.affine)
+    left = prepare(PreprocessSettings(align="rigid"), name="x", source=path, target=target)
+    assert left.registration is None
+    settings = PreprocessSettings(align="rigid", register_same_grid=True)
+    asked = prepare(settings, name="x", source=path, target=target)
+    assert asked.registration is not None

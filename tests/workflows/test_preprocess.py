@@ -1,0 +1,75 @@
+import json
+
+import nibabel
+import numpy as np
+
+from medtranslate.io import read_volume
+from medtranslate.preprocess.preparation import prepare
+from medtranslate.workflows.preprocess import RECORD_FILE, preprocess_dataset
+
+
+class Recorder:
+    """Keeps what a long job tells."""
+
+    def __init__(self):
+        self.stages = []
+        self.done = []
+
+    def stage(self, name, total):
+        self.stages.append((name, total))
+
+    def update(self, done, note=""):
+        self.done.append(done)
+
+
+def test_every_case_is_written_with_its_record(cohort, make_pipeline, tmp_path):
+    pipeline = make_pipeline()
+    progress = Recorder()
+    result = preprocess_dataset(pipeline, [cohort], tmp_path / "out", progress=progress)
+    assert len(result.cases) == 5
+    assert result.worse == ()
+    np.testing.assert_array_equal(progress.done, range(6))
+    assert progress.stages == [("prepare", 5)]
+    record = json.loads((tmp_path / "out" / RECORD_FILE).read_text())
+    assert record["settings"]["crop_margin_mm"] == 2.0
+    assert list(record["cases"]) == list(result.cases)
+
+    name = result.cases[2]
+    case = record["cases"][name]
+    assert case["files"]["source"].endswith("sub-03_T1w.nii.gz")
+    assert case["files"]["target"].endswith("sub-03_T2w.nii.gz")
+    prepared = prepare(
+        pipeline.preprocess,
+        name="x",
+        source=cohort / "sub-03" / "anat" / "sub-03_T1w.nii.gz",
+        target=cohort / "sub-03" / "anat" / "sub-03_T2w.nii.gz",
+    )
+    for role in ("source", "target", "mask"):
+        image = nibabel.load(tmp_path / "out" / f"{name}_{role}.nii.gz")
+        np.testing.assert_array_equal(np.asarray(image.dataobj), getattr(prepared, role)[0])
+        np.testing.assert_allclose(image.affine, prepared.grid.affine, atol=1e-4)
+    assert case["outputs"] == prepared.fingerprint["outputs"]
+    assert case["inputs"] == prepared.fingerprint["inputs"]
+
+
+def test_a_second_run_writes_the_same_bytes(cohort, make_pipeline, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    preprocess_dataset(make_pipeline(), [cohort], first, cache=tmp_path / "cache")
+    preprocess_dataset(make_pipeline(), [cohort], second, cache=tmp_path / "cache")
+    names = sorted(path.name for path in first.iterdir())
+    assert len(names) == 5 * 4 + 1
+    assert names == sorted(path.name for path in second.iterdir())
+    for name in names:
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+
+
+def test_the_written_source_lies_where_the_scan_lies(cohort, make_pipeline, tmp_path):
+    result = preprocess_dataset(make_pipeline(), [cohort], tmp_path)
+    written = read_volume(tmp_path / f"{result.cases[0]}_source.nii.gz")
+    scan = read_volume(cohort / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
+
+    def centre(volume):
+        index = np.argwhere(volume.voxels != 0).mean(axis=0)
+        return (volume.geometry.affine @ [*index, 1])[:3]
+
+    np.testing.assert_allclose(centre(written), centre(scan), atol=1e-3)
