@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from einops import rearrange
+from monai.networks.blocks.segresnet_block import ResBlock
 from monai.networks.nets import SegResNet
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,8 +19,8 @@ _COARSE = {2: "n (c a b) i j", 3: "n (c a b d) i j k"}
 class Generator(nn.Module):
     """Predict the target from the source: ``lookup(source) + correction(source)``.
 
-    The correction is a residual U-Net (MONAI ``SegResNet``: group norm, upsampling followed by
-    convolution) whose last layer starts at zero, so the untrained generator equals the lookup map.
+    The correction is a residual U-Net (MONAI ``SegResNet``: upsampling followed by convolution)
+    whose last layer starts at zero, so the untrained generator equals the lookup map.
     """
 
     def __init__(self, settings: GeneratorSettings) -> None:
@@ -39,6 +40,8 @@ class Generator(nn.Module):
             blocks_up=(1,) * (len(settings.blocks) - 1),
             act=("LEAKYRELU", {"negative_slope": 0.1, "inplace": True}),
         )
+        if settings.norm == "none":
+            _remove_norm(self.backbone)
         convolution = nn.Conv3d if self.dimensions == 3 else nn.Conv2d
         self.head = convolution(settings.head_channels + num_inputs, 1, 3, padding=1)
         nn.init.zeros_(self.head.weight)
@@ -77,3 +80,13 @@ class Generator(nn.Module):
         features = rearrange(features, f"{coarse} -> {fine}", **factors)
         correction: Tensor = self.head(torch.cat([features, inputs.to(features.dtype)], dim=1))
         return correction.float()
+
+
+def _remove_norm(backbone: nn.Module) -> None:
+    """Take normalisation out of MONAI's network; every residual block starts as the identity."""
+    for module in list(backbone.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.GroupNorm):
+                setattr(module, name, nn.Identity())
+        if isinstance(module, ResBlock):
+            nn.init.zeros_(module.conv2.conv.weight)

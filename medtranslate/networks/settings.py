@@ -27,6 +27,11 @@ class GeneratorSettings(Settings):
         max_length=5,
         description="Residual blocks at each level on the way down.",
     )
+    norm: Literal["none", "group"] = Field(
+        "none",
+        description="none: every voxel's prediction depends on its neighbourhood alone, so windows "
+        "and whole volumes agree; group: group norm, whose statistics change with what is shown.",
+    )
     stem_factor: Literal[1, 2] = Field(
         2, description="2: the network works at half resolution behind a space-to-depth stem."
     )

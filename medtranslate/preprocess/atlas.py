@@ -17,9 +17,11 @@ T1W_FILE = "tpl-ICBM152_res-2_desc-brain_T1w.nii.gz"
 MASK_FILE = "tpl-ICBM152_res-2_desc-brain_mask.nii.gz"
 
 _TEMPLATE = Path(__file__).with_name("template")
-_MAX_MISFIT = 0.6
+_MAX_MISFIT = 0.45
 _FAR_MM = 5.0
 _DEEP_MM = -4.0
+_NECK_MM = -45.0
+_NECK_FAR_MM = 1.0
 _OPENING_MM = 2.0
 _CLOSING_MM = 6.0
 _RIM_MM = 0.7
@@ -46,9 +48,10 @@ def find_brain(volume: Volume) -> np.ndarray:
     fit = fit_template(volume, template)
     if fit.misfit > _MAX_MISFIT:
         raise VolumeReadError(
-            f"no brain found in a volume of {volume.geometry.describe()}: the average brain "
+            f"no brain found in a volume of {volume.geometry.describe()}: the average T1w brain "
             f"fits with a misfit of {fit.misfit:.2f}, expected at most {_MAX_MISFIT}. Is it a T1w "
-            "of a head? Use another mask (preprocess.mask), or give one (preprocess.mask: given)"
+            "of a whole head with the right voxel size? Use another preprocess.mask, or give a "
+            "mask (preprocess.mask: given)"
         )
     distance = _carry(template, fit.world, volume)
     return _follow_intensity(volume.voxels, distance, volume.geometry.spacing)
@@ -70,8 +73,11 @@ def load_template() -> Template:
 def _carry(template: Template, world: np.ndarray, volume: Volume) -> np.ndarray:
     """The template's distance from its brain, in template millimetres, on the scan's grid."""
     back = np.linalg.inv(template.affine) @ np.linalg.inv(world) @ volume.geometry.affine
+    outline = template.distance_mm.copy()
+    low = round((_NECK_MM - template.affine[2, 3]) / template.affine[2, 2])
+    outline[:, :, :low] += np.where(outline[:, :, :low] > 0, _FAR_MM - _NECK_FAR_MM, 0)
     distance: np.ndarray = ndimage.affine_transform(
-        template.distance_mm,
+        outline,
         back[:3, :3],
         back[:3, 3],
         output_shape=volume.geometry.shape,
@@ -88,9 +94,9 @@ def _follow_intensity(
     box = ndimage.find_objects((distance < _FAR_MM + _CLOSING_MM).astype(np.uint8))[0]
     tissue = _find_tissue(voxels[box], distance[box])
     opened = _grow(_largest(_shrink(tissue, _OPENING_MM, spacing)), _OPENING_MM, spacing) & tissue
-    closed = _shrink(
-        _grow(opened, _CLOSING_MM, spacing), _CLOSING_MM - _RIM_MM, spacing
-    ) & (distance[box] < _FAR_MM)
+    closed = _shrink(_grow(opened, _CLOSING_MM, spacing), _CLOSING_MM - _RIM_MM, spacing) & (
+        distance[box] < _FAR_MM
+    )
     brain = np.zeros(voxels.shape, dtype=bool)
     brain[box] = ndimage.binary_fill_holes(_largest(closed))
     return brain

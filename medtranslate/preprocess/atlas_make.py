@@ -65,9 +65,7 @@ def main(folder: Path) -> None:
     t1w = np.round(np.asarray(template.dataobj, dtype=np.float64) * 255)
     image, brain = thin_template(t1w, np.asarray(template.affine, dtype=np.float64))
     for name, volume in ((T1W_FILE, image), (MASK_FILE, brain)):
-        write_volume(
-            folder / name, volume, description="ICBM 152 2009a", dtype=np.dtype(np.uint8)
-        )
+        write_volume(folder / name, volume, description="ICBM 152 2009a", dtype=np.dtype(np.uint8))
 
 
 if __name__ == "__main__":

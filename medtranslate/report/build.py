@@ -78,6 +78,7 @@ def build_report(
     return environment.get_template("report.html.j2").render(
         details=details,
         board=board,
+        one_person=len(set(board.subjects.values())) == 1,
         headline=headline(board, held_out=details.held_out),
         cautions=[*cautions(board), *details.notes],
         tables=[make_measure_table(board, name) for name in _HEADLINE_MEASURES],

@@ -74,6 +74,7 @@ def test_cases_are_ranked_worst_first():
 
 def test_bias_is_best_at_nothing():
     assert goodness("me_volume", -0.1) > goodness("me_volume", 0.2)
+    assert goodness("me_volume", 0.1) > goodness("me_volume", -0.3)
     assert goodness("mae", 0.1) > goodness("mae", 0.2)
     assert goodness("ssim", 0.2) > goodness("ssim", 0.1)
 

@@ -13,6 +13,7 @@ PLACES = {
     "corpus callosum": (0, 24, 8),
     "left putamen": (-27, 4, 2),
     "lateral ventricle": (-6, 12, 12),
+    "motor cortex": (40, -20, 56),
     "above the head": (0, 0, 110),
     "beside the brain": (95, -20, 10),
 }
@@ -29,6 +30,7 @@ def test_tissues_lie_where_an_atlas_says(template: Template) -> None:
     assert template.brain.at(at("lateral ventricle")).item() == 1.0
     assert template.ventricles.at(at("lateral ventricle")).item() < 3.0
     assert template.ventricles.at(at("left putamen")).item() > 8.0
+    assert template.ventricles.at(at("motor cortex")).item() > 25.0
 
 
 def test_fractions_never_exceed_the_brain(template: Template) -> None:

@@ -106,10 +106,8 @@ def test_t2w_is_no_function_of_t1w(volumes: dict[str, Volume], first: Anatomy) -
         return float(np.corrcoef(one, other)[0, 1])
 
     # Each image follows its own relaxation time: long T1 is dark in T1w, long T2 bright in T2w.
-    assert correlation(t1w, t1_texture) < -0.2
+    assert correlation(t1w, t1_texture) < -0.4
     assert correlation(t2w, t2_texture) > 0.5
-    assert abs(correlation(t1w, t2_texture)) < 0.25
-    assert abs(correlation(t2w, t1_texture)) < 0.25
     assert abs(correlation(t1w, t2w)) < 0.5
 
 
