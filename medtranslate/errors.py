@@ -1,4 +1,4 @@
-"""The exceptions that a person's input can cause; the command line prints them without a traceback."""
+"""The exceptions that a person's input can cause; they are printed without a traceback."""
 
 
 class MedTranslateError(Exception):

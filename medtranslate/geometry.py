@@ -44,8 +44,9 @@ class Geometry:
             raise GeometryError("affine is singular: two voxel axes are parallel")
         shear = np.abs(cosines.T @ cosines - np.eye(3)).max()
         if shear > 1e-2:
+            degrees = np.degrees(np.arccos(min(shear, 1.0)))
             raise GeometryError(
-                f"affine is sheared: voxel axes are {np.degrees(np.arccos(min(shear, 1.0))):.1f} degrees"
+                f"affine is sheared: voxel axes are {degrees:.1f} degrees"
                 " apart, expected 90. Resample the volume onto an orthogonal grid first"
             )
 

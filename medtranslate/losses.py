@@ -15,19 +15,15 @@ class LossSettings(Settings):
     """Weights of the terms of the reconstruction loss; their ratios matter."""
 
     l1: float = Field(0.3, ge=0, description="Weight of the mean absolute difference in the mask.")
-    l2: float = Field(
-        5.0, ge=0, description="Weight of the mean squared difference in the mask."
-    )
+    l2: float = Field(5.0, ge=0, description="Weight of the mean squared difference in the mask.")
     gradient: float = Field(
         0.3, ge=0, description="Weight of the absolute difference of the spatial gradients."
     )
-    ssim: float = Field(
-        0.2, ge=0, description="Weight of 1 - SSIM of every fourth axial slice."
-    )
+    ssim: float = Field(0.2, ge=0, description="Weight of 1 - SSIM of every fourth axial slice.")
 
 
 _SSIM_EVERY = 4
-"""SSIM costs more than the network's own step; patches lie at random, so every slice has its turn."""
+"""SSIM of all slices costs more than the network's step; patches lie at random, all get a turn."""
 
 _slice_ssim = SSIMLoss(spatial_dims=2, data_range=1.0, win_size=11)
 

@@ -29,7 +29,9 @@ class _StrictLoader(yaml.SafeLoader):
 
 
 _StrictLoader.yaml_implicit_resolvers = {
-    first: [pair for pair in pairs if not pair[0].endswith((":bool", ":float", ":timestamp", ":int"))]
+    first: [
+        pair for pair in pairs if not pair[0].endswith((":bool", ":float", ":timestamp", ":int"))
+    ]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _StrictLoader.add_implicit_resolver(
@@ -78,7 +80,7 @@ def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
     try:
         for event in yaml.parse(text, Loader=_StrictLoader):
             if getattr(event, "anchor", None) is not None:
-                line = event.start_mark.line + 1
+                line = event.start_mark.line + 1 if event.start_mark else 0
                 raise ConfigError(f"{where}:{line}: anchors and aliases are not read; write it out")
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - the loader builds plain data only
     except ConfigError as error:
@@ -159,7 +161,7 @@ def _known_keys(model: type[BaseModel]) -> list[str]:
 
 
 def _find_line(source: str, location: Sequence[str]) -> int:
-    """Line of the deepest key of ``location`` in ``source``, 0 if none; keys are sought in order."""
+    """Line of the deepest key of ``location`` in ``source``, 0 if none."""
     found = 0
     lines = source.splitlines()
     for key in location:

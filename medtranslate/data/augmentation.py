@@ -72,7 +72,7 @@ def build_augmentation(settings: AugmentationSettings) -> Compose:
                 num_cells=3,
                 prob=settings.deformation_probability,
                 distort_limit=(-settings.deformation, settings.deformation),
-                mode=modes,
+                mode=modes,  # type: ignore[arg-type]  # MONAI takes one mode a key; its hint says one
                 padding_mode="zeros",
             ),
             RandAdjustContrastd(

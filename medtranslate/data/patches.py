@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
@@ -64,7 +64,7 @@ class PatchSampler:
         patches = [self._draw_patch(generator) for _ in range(self._batch_size)]
         return {key: torch.stack([patch[key] for patch in patches]) for key in _KEYS}
 
-    def batches(self, first_step: int) -> Iterator[dict[str, Tensor]]:
+    def batches(self, first_step: int) -> Generator[dict[str, Tensor], None, None]:
         """The batches from ``first_step`` on, without end, drawn ahead by a thread."""
         with ThreadPoolExecutor(1) as worker:
             ahead = deque(worker.submit(self.draw, first_step + n) for n in range(_STEPS_AHEAD))
@@ -112,5 +112,6 @@ def _patch_start(
     centre: np.ndarray, patch_size: tuple[int, int, int], shape: Sequence[int]
 ) -> list[int]:
     return [
-        int(np.clip(c - p // 2, 0, n - p)) for c, p, n in zip(centre, patch_size, shape, strict=True)
+        int(np.clip(c - p // 2, 0, n - p))
+        for c, p, n in zip(centre, patch_size, shape, strict=True)
     ]

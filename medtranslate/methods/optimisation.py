@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -115,8 +116,7 @@ class GeneratorLearner:
     @property
     def average(self) -> Generator:
         """The generator with averaged weights."""
-        generator: Generator = self._average.module
-        return generator
+        return cast("Generator", self._average.module)
 
     @property
     def num_skipped(self) -> int:
@@ -126,9 +126,7 @@ class GeneratorLearner:
     def predict(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Prediction for the batch, and its reconstruction loss."""
         prediction = self._optimiser.network(batch["source"])
-        loss = reconstruction_loss(
-            batch["target"], prediction, batch["mask"], settings=self._loss
-        )
+        loss = reconstruction_loss(batch["target"], prediction, batch["mask"], settings=self._loss)
         return prediction, loss
 
     def step(self, loss: Tensor, *, progress: float) -> None:
@@ -149,8 +147,11 @@ class GeneratorLearner:
 def _average_weights(network: nn.Module, decay: float) -> AveragedModel:
     """A running average of ``network``; early on it forgets faster, to leave the start behind."""
 
-    def update(averages: list[Tensor], current: list[Tensor], num_averaged: Tensor | int) -> None:
+    def update(
+        averages: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Tensor | int
+    ) -> None:
         count = int(num_averaged)
-        torch._foreach_lerp_(averages, current, 1 - min(decay, (1 + count) / (10 + count)))
+        weight = 1 - min(decay, (1 + count) / (10 + count))
+        torch._foreach_lerp_(list(averages), list(current), weight)
 
     return AveragedModel(network, multi_avg_fn=update)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from monai.networks.nets import MultiScalePatchDiscriminator
-from torch import Tensor, nn, cat
+from torch import Tensor, cat, nn
 
 from medtranslate.networks.settings import DiscriminatorSettings
 

@@ -44,10 +44,12 @@ class Generator(nn.Module):
             _remove_norm(self.backbone)
         convolution = nn.Conv3d if self.dimensions == 3 else nn.Conv2d
         self.head = convolution(settings.head_channels + num_inputs, 1, 3, padding=1)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
         if self.dimensions == 3:
-            self.to(memory_format=torch.channels_last_3d)
+            for parameter in self.parameters():
+                if parameter.ndim == 5:
+                    parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
 
     def forward(self, source: Tensor) -> Tensor:
         """Predict the target.
@@ -59,13 +61,13 @@ class Generator(nn.Module):
         Returns:
             Same shape, in the target's normalised unit.
         """
-        start = self.lookup(source)
+        start: Tensor = self.lookup(source)
         inputs = torch.cat([source, start], dim=1)
         if self.dimensions == 3:
             return start + self._correct(inputs)
         slices = rearrange(self._with_neighbours(inputs), "n c i j k -> (n k) c i j")
-        correction = rearrange(self._correct(slices), "(n k) c i j -> n c i j k", n=len(source))
-        return start + correction
+        correction = self._correct(slices)
+        return start + rearrange(correction, "(n k) c i j -> n c i j k", n=len(source))
 
     def _with_neighbours(self, inputs: Tensor) -> Tensor:
         reach = self.settings.neighbour_slices // 2

@@ -78,4 +78,5 @@ def _median_by_bin(source: np.ndarray, target: np.ndarray, nodes: np.ndarray) ->
     parts = np.split(target[order], np.searchsorted(bins[order], np.arange(1, len(nodes))))
     filled = np.array([len(part) >= _MIN_VOXELS_PER_BIN for part in parts])
     medians = np.array([np.median(part) for part, full in zip(parts, filled, strict=True) if full])
-    return np.interp(nodes, nodes[filled], medians)
+    values: np.ndarray = np.interp(nodes, nodes[filled], medians)
+    return values

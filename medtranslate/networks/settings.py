@@ -19,7 +19,10 @@ class GeneratorSettings(Settings):
         5, ge=1, le=15, description="Slices that a 2.5d generator sees at once; an odd number."
     )
     channels: int = Field(
-        16, ge=8, multiple_of=8, description="Feature channels of the first level; doubled each level."
+        16,
+        ge=8,
+        multiple_of=8,
+        description="Feature channels of the first level; doubled each level.",
     )
     blocks: tuple[int, ...] = Field(
         (1, 2, 2, 2),

@@ -82,7 +82,8 @@ class PreprocessSettings(Settings):
         "nonzero",
         description=(
             "Where the patient is, from the source alone: voxels that are not 0 (skull-stripped "
-            "scans), the brain found by an atlas (T1w, with or without skull), smoothed Otsu threshold (scans with skull or body), the dataset's mask, or "
+            "scans), the brain found by an atlas (T1w, with or without skull), smoothed Otsu "
+            "threshold (scans with skull or body), the dataset's mask, or "
             "the whole grid."
         ),
     )

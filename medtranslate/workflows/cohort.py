@@ -9,7 +9,8 @@ from pathlib import Path
 from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.data.leakage import guard_split
-from medtranslate.data.split import Part, Split, split_subjects
+from medtranslate.data.scans import Part
+from medtranslate.data.split import Split, split_subjects
 from medtranslate.pipeline import Pipeline
 
 
@@ -39,13 +40,9 @@ def assemble_cohort(pipeline: Pipeline, datasets: Sequence[Path]) -> Cohort:
         DatasetError: If nothing can be paired or anything would leak.
     """
     indexes = index_datasets(datasets)
-    cases = find_cases(
-        indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask
-    )
+    cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
     participants = {
-        subject: dict(values)
-        for index in indexes
-        for subject, values in index.participants.items()
+        subject: dict(values) for index in indexes for subject, values in index.participants.items()
     }
     split = split_subjects(cases, participants, pipeline.split)
     guard_split(split, cases)

@@ -38,8 +38,9 @@ def describe_model(pipeline: Pipeline, cohort: Cohort) -> str:
             "",
             "## Scores",
             "",
-            "Made by `medtranslate validate` or `medtranslate run`, on people held out from training;"
-            " they are in the `evaluation/` folder of the run, beside baselines and the protocol.",
+            "Made by `medtranslate validate` or `medtranslate run`, on people held out from"
+            " training; they are in the `evaluation/` folder of the run, beside baselines and the"
+            " protocol.",
             "",
             "## Intensities",
             "",

@@ -168,7 +168,7 @@ def make_fabric(pipeline: Pipeline) -> Fabric:
 
 
 def training_mask(arrays: PreparedArrays) -> torch.Tensor:
-    """Where a prediction can be judged: inside the patient and inside the target's field of view."""
+    """Where a prediction can be judged: inside the patient and the target's field of view."""
     return arrays.mask if arrays.seen is None else arrays.mask * arrays.seen
 
 
@@ -200,9 +200,7 @@ def _start_generator(
     return generator
 
 
-def _fit_histogram(
-    cohort: Cohort, prepared: Mapping[str, PreparedArrays]
-) -> HistogramMatch:
+def _fit_histogram(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> HistogramMatch:
     people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
     return fit_histogram_match(
         (_need_target(arrays, name).numpy(), training_mask(arrays).numpy() > 0)
@@ -291,9 +289,11 @@ def _score(
 ) -> dict[str, float]:
     i, j, k = target.shape[1:]
     grid = Geometry((i, j, k), arrays.affine)
-    pair = [Volume(image.numpy(), grid, unit="normalised") for image in (target, prediction)]
+    reference, synthetic = (
+        Volume(image.numpy(), grid, unit="normalised") for image in (target, prediction)
+    )
     mask = training_mask(arrays)[0].numpy() > 0
-    values = score_case(*pair, mask, protocol=_MODEL_GRID_PROTOCOL).values
+    values = score_case(reference, synthetic, mask, protocol=_MODEL_GRID_PROTOCOL).values
     return {name: values[name] for name in ("psnr", "ssim", "mae")}
 
 
@@ -301,4 +301,5 @@ def _draw_panels(*images: torch.Tensor) -> np.ndarray:
     """Middle axial slices side by side, front up, 0 to 1."""
     middle = images[0].shape[3] // 2
     slices = [np.rot90(image[0, :, :, middle].numpy()) for image in images]
-    return np.clip(np.concatenate(slices, axis=1), 0, 1)
+    panels: np.ndarray = np.clip(np.concatenate(slices, axis=1), 0, 1)
+    return panels

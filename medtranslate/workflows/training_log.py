@@ -63,7 +63,9 @@ class TrainingLog:
             for name in names
         }
         self._waiting.clear()
-        self._write({"step": step, "seconds": round(seconds, 2), "num_skipped": num_skipped} | means)
+        self._write(
+            {"step": step, "seconds": round(seconds, 2), "num_skipped": num_skipped} | means
+        )
 
     def add_scores(self, step: int, scores: dict[str, float]) -> None:
         """Write validation scores."""
@@ -72,7 +74,9 @@ class TrainingLog:
 
     def add_picture(self, step: int, panels: np.ndarray) -> None:
         """Add a sample picture: shape ``(rows, columns)``, 0 black to 1 white."""
-        self._events.add_image("validation/source_prediction_target", panels, step, dataformats="HW")
+        self._events.add_image(
+            "validation/source_prediction_target", panels, step, dataformats="HW"
+        )
 
     def _write(self, row: dict[str, float]) -> None:
         self._table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})

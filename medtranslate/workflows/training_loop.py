@@ -133,8 +133,8 @@ class TrainingLoop:
     def _check_skipped(self) -> None:
         if self._method.num_skipped > self._settings.max_skipped:
             raise CheckpointError(
-                f"training stopped at step {self._state.step}: {self._method.num_skipped} updates had"
-                " non-finite losses or gradients (limit train.max_skipped ="
+                f"training stopped at step {self._state.step}: {self._method.num_skipped} updates"
+                " had non-finite losses or gradients (limit train.max_skipped ="
                 f" {self._settings.max_skipped}). Lower method.optimiser.learning_rate or set"
                 " train.precision: 32-true; --resume goes on from the last good checkpoint"
             )

@@ -61,7 +61,10 @@ def _table(out: Path, num_folds: int) -> str:
             scores[row["case"]][row["model"]] = _describe(row)
         for case, columns in scores.items():
             if not lines:
-                lines = [f"| left out | {' | '.join(columns)} |", "| --- " * (len(columns) + 1) + "|"]
+                lines = [
+                    f"| left out | {' | '.join(columns)} |",
+                    "| --- " * (len(columns) + 1) + "|",
+                ]
             lines.append(f"| {case} | {' | '.join(columns.values())} |")
     return "\n".join(lines)
 

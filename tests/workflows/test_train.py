@@ -122,7 +122,7 @@ def test_a_run_folder_says_who_was_trained_on_and_holds_no_pickle(cohort, tmp_pa
 
 
 def test_the_held_out_target_is_never_opened_for_training(cohort, tmp_path):
-    """The model, its scale and its baselines are the same with a noise target for the test person."""
+    """Model, scale and baselines are the same with a noise target for the test person."""
     first = load_model(train(_pipeline(num_steps=2), [cohort], tmp_path / "first"))
     target = cohort / "sub-04" / "anat" / "sub-04_T2w.nii.gz"
     kept = target.read_bytes()
