@@ -67,7 +67,7 @@ doctest: $(STAMP)
 	$(BIN)/python -m pytest --doctest-modules medtranslate
 
 docs: $(STAMP)
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/_mkdocs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/_mkdocs/mkdocs.yml
 	@echo "==> the documentation is in site/index.html"
 
 # --- upkeep ---------------------------------------------------------------------------------

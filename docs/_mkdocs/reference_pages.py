@@ -20,8 +20,11 @@ STYLE = ".md-typeset td code { word-break: normal; white-space: nowrap; }"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Called by MkDocs first: puts a page for each package under Reference."""
+    """Called by MkDocs first: lists the packages under Reference, and the decision records."""
+    records = sorted(Path(config.docs_dir).glob("decisions/[0-9]*.md"))
     for section in config.nav or []:
+        if "Decisions" in section:
+            section["Decisions"] += [f"decisions/{record.name}" for record in records]
         if "Reference" in section:
             pages = [{name: path} for name, (path, _) in python_pages().items()]
             section["Reference"].append({"Python": pages})

@@ -31,7 +31,7 @@ def find_nonzero(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.
 
 
 def find_head(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
-    """Otsu's threshold after smoothing, largest component, holes filled; for whole heads or bodies.
+    """Otsu's threshold after smoothing, largest component, holes of axial slices filled; for heads.
 
     Args:
         voxels: Shape ``(i, j, k)``, any unit, brighter in the patient than in air.
@@ -51,8 +51,8 @@ def find_head(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.nda
     if count == 0:
         return np.zeros(voxels.shape, dtype=bool)
     largest = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
-    mask = ndimage.binary_fill_holes(labels == largest)
-    # Sinuses and the neck open to air in 3-D but are closed within most axial slices.
+    mask = labels == largest
+    # Slice by slice: sinuses and the neck open to air in 3-D but are closed in most axial slices.
     filled = [ndimage.binary_fill_holes(mask[:, :, k]) for k in range(mask.shape[2])]
     return np.stack(filled, axis=2)
 

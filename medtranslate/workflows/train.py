@@ -30,6 +30,11 @@ from medtranslate.provenance import describe_run
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.model_card import describe_model
+from medtranslate.workflows.preprocess import (
+    RECORD_FILE,
+    describe_case,
+    describe_preprocessing,
+)
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
 
@@ -37,6 +42,9 @@ _LOGGER = logging.getLogger(__name__)
 
 HISTOGRAM_KEY = "histogram_match"
 """Key of the model's configuration that holds the histogram baseline."""
+
+INPUTS_KEY = "inputs"
+"""Key of the model's configuration that holds the fingerprints of the sources seen in training."""
 
 _MODEL_GRID_PROTOCOL = Protocol(name="validation", scale="none", data_range=1.0)
 """During training scores are taken on the model grid, in the normalised unit."""
@@ -72,13 +80,10 @@ def train(
     cohort = assemble_cohort(pipeline, datasets)
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
-    prepared = prepare_people(
-        pipeline,
-        [*cohort.part("train"), *cohort.part("val")],
-        cache=cache or out / "cache",
-        progress=progress,
-    )
-    write_json(out / "preprocessing.json", _describe_preprocessing(pipeline, prepared))
+    people = [*cohort.part("train"), *cohort.part("val")]
+    prepared = prepare_people(pipeline, people, cache=cache or out / "cache", progress=progress)
+    records = {case.name: describe_case(case, prepared[case.name]) for case in people}
+    write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     fabric = make_fabric(pipeline)
     generator = _start_generator(pipeline, cohort, prepared)
     method = build_method(pipeline, generator, fabric)
@@ -96,6 +101,7 @@ def train(
         "pipeline": pipeline.model_dump(mode="json"),
         "split": cohort.split.to_json(),
         HISTOGRAM_KEY: _fit_histogram(cohort, prepared).to_json(),
+        INPUTS_KEY: _hash_inputs(cohort, prepared),
     }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
     save_model(
@@ -236,17 +242,10 @@ def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> In
     )
 
 
-def _describe_preprocessing(
-    pipeline: Pipeline, prepared: Mapping[str, PreparedArrays]
-) -> dict[str, object]:
-    return {
-        "settings": pipeline.preprocess.model_dump(mode="json"),
-        "cases": {
-            name: arrays.fingerprint
-            | ({"registration": arrays.registration.to_json()} if arrays.registration else {})
-            for name, arrays in prepared.items()
-        },
-    }
+def _hash_inputs(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> dict[str, str]:
+    """Fingerprint of each source seen in training to its person, to refuse it in validation."""
+    cases = [*cohort.part("train"), *cohort.part("val")]
+    return {prepared[case.name].fingerprint["inputs"]["source"]: case.subject for case in cases}
 
 
 class _Validation:

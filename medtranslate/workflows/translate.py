@@ -13,9 +13,15 @@ from medtranslate import __version__
 from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import DatasetError, MedTranslateError
-from medtranslate.io import parse_bids_name, scan_suffix, sidecar_path, write_volume
+from medtranslate.io import (
+    parse_bids_name,
+    read_volume,
+    scan_suffix,
+    sidecar_path,
+    write_volume,
+)
 from medtranslate.preprocess.preparation import Prepared
-from medtranslate.provenance import git_commit, hash_json, software_versions
+from medtranslate.provenance import git_commit, hash_json, hash_volume, software_versions
 from medtranslate.workflows.outputs import PROJECT, describe_dataset, is_scan_file, plan_outputs
 from medtranslate.workflows.prediction import Prediction, Translator, load_translator
 from medtranslate.workflows.progress import NoProgress, Progress
@@ -121,7 +127,7 @@ def translate_cases(
         translator: The model.
         cases: What to translate; targets are not looked at.
         out: File or folder.
-        keep: Leave outputs alone that this very model made already.
+        keep: Leave outputs alone that this very model made from these very sources.
         progress: Told how far things are.
     """
     progress = progress or NoProgress()
@@ -130,7 +136,7 @@ def translate_cases(
     scans = []
     for number, (case, path) in enumerate(zip(cases, paths, strict=True)):
         progress.update(number, case.name)
-        if keep and _is_made_by(translator, path):
+        if keep and _is_made_by(translator, case, path):
             scans.append(TranslatedScan(case.name, case.source, path, kept=True))
             continue
         try:
@@ -260,12 +266,17 @@ def _check_masks(
         )
 
 
-def _is_made_by(translator: Translator, path: Path) -> bool:
+def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
+    """Whether this model made the scan at ``path`` from the source as it is now."""
     try:
         data = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if not path.is_file() or data.get("ModelSha256") != translator.model.sha256:
+            return False
+        source = read_volume(case.source)
+    except (OSError, ValueError, AttributeError, MedTranslateError):
         return False
-    return path.is_file() and data.get("ModelSha256") == translator.model.sha256
+    found = hash_volume(source.voxels, source.geometry.affine)
+    return bool(data.get("SourceSha256") == found)
 
 
 def _is_skull_stripped(translator: Translator, case: Case) -> bool:

@@ -21,9 +21,7 @@ from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.evaluate import ScoredCase, evaluate_cases
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.progress import NoProgress, Progress
-
-INPUTS_KEY = "inputs"
-"""Key of the model's configuration: sha256 of each scan it was trained on, to the person."""
+from medtranslate.workflows.train import INPUTS_KEY
 
 _HASH_DIGITS = 12
 

@@ -179,7 +179,8 @@ def test_files_that_are_no_linear_transform_are_refused(tmp_path):
 
 
 def test_one_thread_inside_and_as_many_as_before_outside():
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    default = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(5)
     inside = []
 
     def compute():
@@ -190,7 +191,9 @@ def test_one_thread_inside_and_as_many_as_before_outside():
     with pytest.raises(RuntimeError, match="stop"):
         compute()
     np.testing.assert_array_equal(inside, [1])
-    assert sitk.ProcessObject.GetGlobalDefaultNumberOfThreads() == before
+    after = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(default)
+    assert after == 5
 
 
 def test_the_report_survives_json():

@@ -33,7 +33,7 @@ def test_spacing_is_one_number_or_one_an_axis_or_native(given, expected):
         {"spacing_mm": [1, 1]},
         {"crop_margin_mm": -1},
         {"align": "affine"},
-        {"mask": "brain"},
+        {"mask": "skull"},
         {"source_intensity": {"name": "window", "low_hu": 100, "high_hu": 100}},
         {"source_intensity": {"name": "percentile", "upper": 40}},
         {"source_intensity": {"name": "zscore"}},

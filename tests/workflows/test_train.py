@@ -14,6 +14,7 @@ from medtranslate.pipeline import pipeline_from_json
 from medtranslate.volume import Volume
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.train import train
+from medtranslate.workflows.verify import verify_folder
 
 SUBJECTS = ("01", "02", "03", "04")
 
@@ -151,3 +152,13 @@ def test_a_time_budget_ends_the_training(cohort, tmp_path):
     rows = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[1:]
     validations = [row for row in rows if row.split(",")[6]]
     assert 2 <= len(validations) <= 5
+
+
+def test_the_run_folder_verifies_and_names_the_scans_it_saw(cohort, tmp_path):
+    model = train(_pipeline(num_steps=1, num_validations=1), [cohort], tmp_path)
+
+    verification = verify_folder(tmp_path)
+
+    assert verification.checks
+    assert all(check.holds for check in verification.checks)
+    assert sorted(load_model(model).config["inputs"].values()) == ["toy/01", "toy/02", "toy/03"]

@@ -179,6 +179,24 @@ def test_our_own_synthetic_scan_may_be_made_again(trained, cohort, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("keep", "second", "kept"), [(True, "04", True), (True, "05", False), (False, "04", False)]
+)
+def test_a_scan_is_kept_only_if_asked_and_of_the_same_source(
+    trained, cohort, tmp_path, keep, second, kept
+):
+    translator = load_translator(trained)
+    source, out = tmp_path / "sub-1_T1w.nii.gz", tmp_path / "out.nii.gz"
+    for subject in ("04", second):
+        shutil.copy(t1w(cohort, subject), source)
+        cases = collect_cases(translator, [source])
+        result = translate_cases(translator, cases, out, keep=keep)
+
+    translate(trained, [t1w(cohort, second)], tmp_path / "fresh.nii.gz")
+    assert [scan.kept for scan in result.scans] == [kept]
+    assert out.read_bytes() == (tmp_path / "fresh.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
     ("sources", "out", "message"),
     [
         (("04", "05"), "one.nii.gz", "one file, but there are 2 sources"),
