@@ -18,7 +18,7 @@ from medtranslate.preprocess.atlas import find_brain
 from medtranslate.preprocess.bias import correct_bias
 from medtranslate.preprocess.intensity import measure_scale, normalise
 from medtranslate.preprocess.loading import affine_of, geometry_of, track, voxels_of
-from medtranslate.preprocess.masks import find_mask
+from medtranslate.preprocess.masks import find_mask, find_nonzero
 from medtranslate.preprocess.registration import read_itk_transform, register_rigid
 from medtranslate.preprocess.settings import (
     IntensitySettings,
@@ -144,7 +144,9 @@ class FindMask(Transform):
         if self._name == "given":
             inside = _check_given(result, geometry)
         elif self._name == "brain":
-            inside = find_brain(Volume(voxels_of(source)[None], geometry))
+            brain = find_brain(Volume(voxels_of(source)[None], geometry))
+            # A stripped scan is exactly 0 outside its own brain, whatever the atlas thinks.
+            inside = brain & find_nonzero(voxels_of(source), geometry.spacing)
         else:
             inside = find_mask(
                 self._name, voxels_of(source), geometry.spacing, where=f"{result['name']}: source"

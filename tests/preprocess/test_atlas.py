@@ -137,6 +137,7 @@ def test_volume_without_a_brain_is_refused(voxels):
         find_brain(volume)
 
 
+@pytest.mark.timeout(600)  # two fresh interpreters, on a machine that may be busy
 def test_number_of_threads_changes_no_voxel():
     scan = SAMPLE / "sub-phantom02/anat/sub-phantom02_T1w.nii.gz"
     program = (
