@@ -114,7 +114,7 @@ def format_seconds(seconds: float) -> str:
 
     Example:
         >>> format_seconds(95), format_seconds(7), format_seconds(4000)
-        ('1 min 35 s', '7 s', '1 h 7 min')
+        ('1 min 35 s', '7 s', '1 h 6 min')
     """
     whole = round(seconds)
     if whole < 60:

@@ -77,8 +77,8 @@ def restore_stored(normalised: np.ndarray, scale: IntensityScale) -> np.ndarray:
 
     Example:
         >>> scale = IntensityScale(-1024.0, 4095.0, "HU")
-        >>> restore_stored(scale.normalise(np.array([-1024.0, 1.0, 37.0])), scale)
-        array([-1024.,     1.,    37.], dtype=float32)
+        >>> restore_stored(scale.normalise(np.array([-1024.0, 1.0, 37.0])), scale).tolist()
+        [-1024.0, 1.0, 37.0]
     """
     stored = scale.restore(normalised)
     by_factor = 2.0 ** (np.ceil(np.log2(scale.factor)) - _ROUNDING_BITS)
