@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,11 +10,13 @@ from markupsafe import Markup
 
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.scoring import MEASURES
-from medtranslate.report.curves import draw_curves, style_of
+from medtranslate.report.curves import draw_curves
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.report.headline import make_measure_table
 from medtranslate.report.panels import SlicePicture, find_window
 from medtranslate.report.pictures import Panel, draw_panels, error_gradient
+from medtranslate.report.plots import style_of
+from medtranslate.report.sections import Section
 from medtranslate.report.wording import cautions, format_value, headline, unit_of
 
 _HEADLINE_MEASURES = ("psnr", "ssim", "mae")
@@ -55,7 +57,10 @@ class Example:
 
 
 def build_report(
-    board: Scoreboard, details: EvaluationDetails, pictures: Mapping[str, CasePictures]
+    board: Scoreboard,
+    details: EvaluationDetails,
+    pictures: Mapping[str, CasePictures],
+    sections: Sequence[Section] = (),
 ) -> str:
     """The report as one self-contained HTML page.
 
@@ -63,6 +68,7 @@ def build_report(
         board: What was scored.
         details: What the scores cannot know.
         pictures: Slices by case name; cases without any are left out of the examples.
+        sections: What analyses found, shown after the measures.
 
     Returns:
         HTML with every picture, curve and style inside.
@@ -92,6 +98,7 @@ def build_report(
         error_gradient=error_gradient(),
         every_measure=_tabulate_measures(board),
         people=_tabulate_people(board),
+        sections=sections,
         protocol=board.protocol.describe(is_ct=board.is_ct, mask=details.mask),
         numbers=board.protocol.model_dump(mode="json"),
         level=f"{100 * board.protocol.interval_level:g} %",

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import html
-import io
-import re
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.scoring import MEASURES
+from medtranslate.report.plots import DASHES, LINE_COLOURS, draw_svg, label_axes
 
 _POSITIONS = np.linspace(0, 100, 101)
-_PAGE_COLOURS = {
-    "#010101": "var(--ink-soft)",
-    "#020202": "var(--line)",
-    "#030303": "var(--model)",
-    "#040404": "var(--baseline-1)",
-    "#050505": "var(--baseline-2)",
-    "#060606": "var(--baseline-3)",
-    "#070707": "var(--baseline-4)",
-}
-"""Stand-in colours drawn by matplotlib, and the page's own that replace them in the SVG."""
-_INK, _LINE, _MODEL, *_BASELINES = _PAGE_COLOURS
-_DASHES = ("", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1.5, 2)), (0, (1, 1)))
 
 
 @dataclass(frozen=True)
@@ -79,30 +62,18 @@ def draw_curves(board: Scoreboard, measure: str) -> str:
 
     Every case of the model is a thin line, the means are thick, baselines are dashed.
     """
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": measure}):
-        figure = Figure(figsize=(5.4, 3.0))
-        FigureCanvasSVG(figure)
-        axes = figure.add_axes((0.105, 0.165, 0.855, 0.80))
+
+    def draw(axes: Axes) -> None:
         _draw_lines(axes, board, measure)
         _dress(axes, board, measure)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _adopt_page_style(buffer.getvalue(), label=_describe(board, measure))
 
-
-def style_of(number: int) -> tuple[str, str]:
-    """Colour variable and dash pattern of the method with this number, for the legend."""
-    stand_ins = (_MODEL, *_BASELINES)
-    dash = _DASHES[number % len(_DASHES)]
-    pattern = " ".join(f"{length:g}" for length in dash[1]) if dash else ""
-    return _PAGE_COLOURS[stand_ins[number % len(stand_ins)]], pattern
+    return draw_svg(draw, label=_describe(board, measure))
 
 
 def _draw_lines(axes: Axes, board: Scoreboard, measure: str) -> None:
-    stand_ins = (_MODEL, *_BASELINES)
     for number, method in reversed(list(enumerate(board.methods))):
         curve = find_curve(board, method, measure)
-        colour = stand_ins[number % len(stand_ins)]
+        colour = LINE_COLOURS[number % len(LINE_COLOURS)]
         if number == 0 and len(curve.cases) > 1:
             for case in curve.cases:
                 axes.plot(curve.position, case, color=colour, linewidth=0.8, alpha=0.35)
@@ -111,28 +82,17 @@ def _draw_lines(axes: Axes, board: Scoreboard, measure: str) -> None:
             curve.mean,
             color=colour,
             linewidth=2.2 if number == 0 else 1.5,
-            linestyle=_DASHES[number % len(_DASHES)] or "solid",
+            linestyle=DASHES[number % len(DASHES)] or "solid",
         )
 
 
 def _dress(axes: Axes, board: Scoreboard, measure: str) -> None:
-    """Quiet axes: no box, thin horizontal lines, units in words."""
-    axes.set_facecolor("none")
-    for name, spine in axes.spines.items():
-        spine.set_visible(name == "bottom")
-        spine.set_color(_LINE)
-    axes.grid(axis="y", color=_LINE, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=_INK, length=0, labelsize=9)
-    axes.margins(x=0.01)
-    axes.locator_params(axis="y", nbins=6)
+    """Slices and unit in words."""
+    where = f"{board.protocol.axis} slice, as the file counts"
     if len(board.cases) > 1:
-        axes.set_xlabel(_ENDS[board.protocol.axis], color=_INK, size=9)
+        where = _ENDS[board.protocol.axis]
         axes.set_xticks([0, 25, 50, 75, 100], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-    else:
-        axes.set_xlabel(f"{board.protocol.axis} slice, as the file counts", color=_INK, size=9)
-    if MEASURES[measure].unit:
-        axes.set_ylabel(MEASURES[measure].unit, color=_INK, size=9)
+    label_axes(axes, x=where, y=MEASURES[measure].unit)
 
 
 _ENDS = {
@@ -144,15 +104,3 @@ _ENDS = {
 def _describe(board: Scoreboard, measure: str) -> str:
     methods = ", ".join(board.methods)
     return f"{MEASURES[measure].label} over {board.protocol.axis} slices: {methods}"
-
-
-def _adopt_page_style(svg: str, *, label: str) -> str:
-    """Drop the XML head and the ids, let the page choose colours, font and size."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"font-family: [^;\"]*", "font-family: inherit", svg)
-    svg = re.sub(r' (?:width|height)="[0-9.]+pt"', "", svg, count=2)
-    for stand_in, colour in _PAGE_COLOURS.items():
-        svg = svg.replace(stand_in, colour)
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)

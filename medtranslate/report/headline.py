@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.scoring import MEASURES
-from medtranslate.report.curves import style_of
+from medtranslate.report.plots import style_of
 from medtranslate.report.wording import format_interval, format_value, unit_of
 
 _PLOT_WIDTH = 120.0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,9 @@ from medtranslate.report.panels import cut_slice
 from medtranslate.report.tables import write_tables
 from medtranslate.report.wording import cautions, headline
 from medtranslate.volume import IntensityScale, Volume
+from medtranslate.workflows.analyses.base import AbstractAnalysis, Findings
 from medtranslate.workflows.pairing import Pair, pair_paths
+from medtranslate.workflows.scored_case import ScoredCase
 
 COPY_BASELINE = "copy of the source"
 SCALE_KEY = "IntensityScale"
@@ -40,36 +42,13 @@ _MASK_FOUND = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class ScoredCase:
-    """One case to score.
-
-    Attributes:
-        name: Unique, fit for a table.
-        subject: Person; the unit over which intervals are drawn.
-        reference: The real scan; CT is known by its unit ``HU``.
-        predictions: Method to prediction and the scale its sidecar records. The first is the
-            model, the others are baselines; the same methods for every case.
-        mask: Boolean, shape ``(i, j, k)``; the reference's foreground if None.
-        source: What the prediction was made from, on the same grid, for the pictures.
-        context: Facts for the cohort table of the report, column to value.
-    """
-
-    name: str
-    subject: str
-    reference: Volume
-    predictions: Mapping[str, tuple[Volume, IntensityScale | None]]
-    mask: np.ndarray | None = None
-    source: Volume | None = None
-    context: Mapping[str, str] = field(default_factory=dict)
-
-
 def evaluate_cases(
     cases: Iterable[ScoredCase],
     *,
     protocol: Protocol,
     out: Path,
     details: EvaluationDetails | None = None,
+    analyses: Sequence[AbstractAnalysis] = (),
 ) -> dict[str, Any]:
     """Score every case, then write the tables and ``report.html``.
 
@@ -81,6 +60,7 @@ def evaluate_cases(
         protocol: The rule.
         out: Folder for ``slices.csv volumes.csv summary.json protocol.json report.html``.
         details: What the report says beside the scores.
+        analyses: What else to look at; their parts of the report come in this order.
 
     Returns:
         The content of ``summary.json``.
@@ -99,7 +79,7 @@ def evaluate_cases(
     for case in cases:
         try:
             yardstick = _prepare(case, protocol)
-            found, pictures[case.name] = _score(case, yardstick)
+            found, pictures[case.name] = _score(case, yardstick, analyses)
         except MedTranslateError as error:
             raise type(error)(f"{case.name}: {error}") from error
         rows += found
@@ -111,7 +91,9 @@ def evaluate_cases(
     board = Scoreboard(tuple(rows), rows[0].method, any(is_ct for is_ct, _ in kinds), protocol)
     found_mask = _MASK_FOUND if any(computed for _, computed in kinds) else _MASK_GIVEN
     details = replace(details, cohort=details.cohort or cohort, mask=details.mask or found_mask)
-    return _write(out, board, details, pictures)
+    findings = {analysis.name: analysis.finish(board) for analysis in analyses}
+    told = {name: one for name, one in findings.items() if one is not None}
+    return _write(out, board, details, pictures, told)
 
 
 def evaluate_paths(
@@ -210,18 +192,22 @@ def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:
     return make_yardstick(case.reference, mask, protocol)
 
 
-def _score(case: ScoredCase, yardstick: Yardstick) -> tuple[list[ScoredPrediction], CasePictures]:
+def _score(
+    case: ScoredCase, yardstick: Yardstick, analyses: Sequence[AbstractAnalysis]
+) -> tuple[list[ScoredPrediction], CasePictures]:
     """Scores of every method, and the slices of the model that the report may show."""
-    rows = []
-    pictures = None
-    for method, (prediction, scale) in case.predictions.items():
-        brought = yardstick.bring(prediction.voxels, scale=scale)
-        scores = score_against(yardstick, brought)
-        rows.append(ScoredPrediction(case.name, case.subject, method, scores))
-        pictures = pictures or _take_pictures(case, yardstick, brought, scores)
-    if pictures is None:
-        raise DatasetError("there is no prediction to score")
-    return rows, pictures
+    brought = {
+        method: yardstick.bring(prediction.voxels, scale=scale)
+        for method, (prediction, scale) in case.predictions.items()
+    }
+    rows = [
+        ScoredPrediction(case.name, case.subject, method, score_against(yardstick, prediction))
+        for method, prediction in brought.items()
+    ]
+    for analysis in analyses:
+        analysis.add(case, yardstick, brought)
+    model = next(iter(brought))
+    return rows, _take_pictures(case, yardstick, brought[model], rows[0].scores)
 
 
 def _take_pictures(
@@ -259,6 +245,7 @@ def _write(
     board: Scoreboard,
     details: EvaluationDetails,
     pictures: Mapping[str, CasePictures],
+    findings: Mapping[str, Findings],
 ) -> dict[str, Any]:
     words = dict(board.protocol.describe(is_ct=board.is_ct, mask=details.mask))
     fingerprint = board.protocol.fingerprint
@@ -273,9 +260,14 @@ def _write(
         "headline": headline(board, held_out=details.held_out),
         "notes": [*cautions(board), *details.notes],
         **board.to_json(),
+        **{name: dict(found.summary) for name, found in findings.items()},
     }
-    page = build_report(board, details, pictures)
+    sections = [found.section for found in findings.values()]
+    page = build_report(board, details, pictures, sections)
     write_tables(out, board, summary=summary, protocol=protocol)
+    for found in findings.values():
+        for name, text in found.files.items():
+            write_text(out / name, text)
     write_text(out / "report.html", page)
     return summary
 

@@ -18,9 +18,10 @@ from medtranslate.preprocess.native import Reference, native_mask, reference_on_
 from medtranslate.provenance import git_commit, software_versions
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
-from medtranslate.workflows.evaluate import ScoredCase, evaluate_cases
+from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.scored_case import ScoredCase
 from medtranslate.workflows.train import INPUTS_KEY
 
 _HASH_DIGITS = 12

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from medtranslate.metrics.scoreboard import Scoreboard
-from medtranslate.report.curves import draw_curves, find_curve, style_of
+from medtranslate.report.curves import draw_curves, find_curve
+from medtranslate.report.plots import style_of
 
 
 def test_one_case_keeps_its_slice_numbers(make_board):
