@@ -47,13 +47,15 @@ class AugmentationSettings(Settings):
 
 
 def build_augmentation(settings: AugmentationSettings) -> Compose:
-    """Random transforms for dictionaries with ``source``, ``target`` and ``mask``.
+    """Random transforms for dictionaries with ``source``, ``ranks``, ``target`` and ``mask``.
 
-    Spatial changes are shared by the three (the mask by nearest neighbour); intensity changes touch
-    ``source`` only, because the target is the truth. Seed the result with ``set_random_state``.
+    Spatial changes are shared by all (the mask by nearest neighbour); shading, noise and blur touch
+    the source and its ranks, contrast the source alone, because ranks do not depend on it, and
+    nothing the target, which is the truth. Seed the result with ``set_random_state``.
     """
-    shared = ("source", "target", "mask")
-    modes = ("bilinear", "bilinear", "nearest")
+    shown = ("source", "ranks")
+    shared = (*shown, "target", "mask")
+    modes = ("bilinear", "bilinear", "bilinear", "nearest")
     radians = (settings.rotation_degrees * 3.141592653589793 / 180,) * 3
     return Compose(
         [
@@ -82,11 +84,11 @@ def build_augmentation(settings: AugmentationSettings) -> Compose:
             ),
             RandScaleIntensityd("source", factors=0.05, prob=settings.contrast_probability),
             RandBiasFieldd(
-                "source", degree=2, prob=settings.bias_probability, coeff_range=(0.0, settings.bias)
+                shown, degree=2, prob=settings.bias_probability, coeff_range=(0.0, settings.bias)
             ),
-            RandGaussianNoised("source", prob=settings.noise_probability, std=settings.noise),
+            RandGaussianNoised(shown, prob=settings.noise_probability, std=settings.noise),
             RandSimulateLowResolutiond(
-                "source", prob=settings.blur_probability, zoom_range=(0.4, 1.0)
+                shown, prob=settings.blur_probability, zoom_range=(0.4, 1.0)
             ),
         ]
     )

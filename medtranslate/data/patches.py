@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
 
-_KEYS = ("source", "target", "mask")
+_KEYS = ("source", "ranks", "target", "mask")
 _STEPS_AHEAD = 4
 
 
@@ -25,11 +25,13 @@ class TrainingCase:
 
     Attributes:
         source: Shape ``(1, i, j, k)``, normalised.
+        ranks: Same shape, the ranks of the source.
         target: Same shape, normalised.
         mask: Same shape, 1 inside the subject.
     """
 
     source: Tensor
+    ranks: Tensor
     target: Tensor
     mask: Tensor
 
@@ -59,10 +61,15 @@ class PatchSampler:
         self._augmentation = augmentation
 
     def draw(self, step: int) -> dict[str, Tensor]:
-        """The batch of ``step``: ``source``, ``target``, ``mask``, each ``(n, 1, i, j, k)``."""
+        """The batch of ``step``: ``source``, ``target``, ``mask``, each ``(n, c, i, j, k)``.
+
+        ``source`` has two channels, the intensity and its rank; the others have one.
+        """
         generator = np.random.default_rng((self._seed, step))
         patches = [self._draw_patch(generator) for _ in range(self._batch_size)]
-        return {key: torch.stack([patch[key] for patch in patches]) for key in _KEYS}
+        batch = {key: torch.stack([patch[key] for patch in patches]) for key in _KEYS}
+        batch["source"] = torch.cat([batch["source"], batch.pop("ranks")], dim=1)
+        return batch
 
     def batches(self, first_step: int) -> Generator[dict[str, Tensor], None, None]:
         """The batches from ``first_step`` on, without end, drawn ahead by a thread."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from medtranslate.networks.generator import Generator
 
 Batch = dict[str, Tensor]
-"""``source``, ``target`` and ``mask``, each ``(n, 1, i, j, k)``."""
+"""``source`` with the channels of ``make_inputs``, ``target``, ``mask``; ``(n, c, i, j, k)`` each."""
 
 
 class AbstractMethod(ABC):
@@ -49,6 +49,6 @@ class AbstractMethod(ABC):
 
     @torch.inference_mode()
     def translate(self, source: Tensor) -> Tensor:
-        """Predict with the averaged weights: ``(n, 1, i, j, k)`` in, the same out."""
+        """Predict with the averaged weights: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out."""
         prediction: Tensor = self.generator.eval()(source)
         return prediction

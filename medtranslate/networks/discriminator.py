@@ -5,13 +5,14 @@ from __future__ import annotations
 from monai.networks.nets import MultiScalePatchDiscriminator
 from torch import Tensor, cat, nn
 
+from medtranslate.networks.inputs import NUM_CHANNELS
 from medtranslate.networks.settings import DiscriminatorSettings
 
 
 class ConditionalDiscriminator(nn.Module):
     """Tell real targets from predictions, given the source (Isola et al., 2017).
 
-    MONAI's multi-scale patch discriminator on source and target as two channels.
+    MONAI's multi-scale patch discriminator on the generator's inputs and the target as channels.
     """
 
     def __init__(self, settings: DiscriminatorSettings) -> None:
@@ -22,7 +23,7 @@ class ConditionalDiscriminator(nn.Module):
             num_layers_d=settings.num_layers,
             spatial_dims=3,
             channels=settings.channels,
-            in_channels=2,
+            in_channels=NUM_CHANNELS + 1,
             out_channels=1,
             norm="INSTANCE",
         )

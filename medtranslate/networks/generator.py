@@ -9,6 +9,7 @@ from monai.networks.nets import SegResNet
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medtranslate.networks.inputs import NUM_CHANNELS
 from medtranslate.networks.lookup import LookupMap
 from medtranslate.networks.settings import GeneratorSettings
 
@@ -17,10 +18,12 @@ _COARSE = {2: "n (c a b) i j", 3: "n (c a b d) i j k"}
 
 
 class Generator(nn.Module):
-    """Predict the target from the source: ``lookup(source) + correction(source)``.
+    """Predict the target from the source: a starting map plus a correction.
+
+    The starting map is the mean of two voxel-wise maps, one of the intensity, one of the rank.
 
     The correction is a residual U-Net (MONAI ``SegResNet``: upsampling followed by convolution)
-    whose last layer starts at zero, so the untrained generator equals the lookup map.
+    whose last layer starts at zero, so the untrained generator equals the starting map.
     """
 
     def __init__(self, settings: GeneratorSettings) -> None:
@@ -29,7 +32,8 @@ class Generator(nn.Module):
         self.settings = settings
         self.dimensions = 3 if settings.dimensions == "3d" else 2
         self.lookup = LookupMap()
-        num_inputs = 2 * (1 if self.dimensions == 3 else settings.neighbour_slices)
+        self.rank_lookup = LookupMap()
+        num_inputs = 2 * NUM_CHANNELS * (1 if self.dimensions == 3 else settings.neighbour_slices)
         num_blocks = settings.stem_factor**self.dimensions
         self.backbone = SegResNet(
             spatial_dims=self.dimensions,
@@ -55,19 +59,27 @@ class Generator(nn.Module):
         """Predict the target.
 
         Args:
-            source: Shape ``(n, 1, i, j, k)``, normalised; in-plane sizes (all sizes of a 3d
-                generator) multiples of ``settings.divisor``.
+            source: Shape ``(n, 2, i, j, k)``, from :func:`make_inputs`; in-plane sizes (all sizes
+                of a 3d generator) multiples of ``settings.divisor``.
 
         Returns:
-            Same shape, in the target's normalised unit.
+            Shape ``(n, 1, i, j, k)``, in the target's normalised unit.
         """
-        start: Tensor = self.lookup(source)
-        inputs = torch.cat([source, start], dim=1)
+        maps = self._map_channels(source)
+        start = maps.mean(dim=1, keepdim=True)
+        inputs = torch.cat([source, maps], dim=1)
         if self.dimensions == 3:
             return start + self._correct(inputs)
         slices = rearrange(self._with_neighbours(inputs), "n c i j k -> (n k) c i j")
         correction = self._correct(slices)
         return start + rearrange(correction, "(n k) c i j -> n c i j k", n=len(source))
+
+    def begin(self, source: Tensor) -> Tensor:
+        """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out."""
+        return self._map_channels(source).mean(dim=1, keepdim=True)
+
+    def _map_channels(self, source: Tensor) -> Tensor:
+        return torch.cat([self.lookup(source[:, :1]), self.rank_lookup(source[:, 1:])], dim=1)
 
     def _with_neighbours(self, inputs: Tensor) -> Tensor:
         reach = self.settings.neighbour_slices // 2

@@ -20,6 +20,7 @@ from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.inference.predict import InferencePlan, plan_inference, predict_with_plan
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
 from medtranslate.networks.generator import Generator
+from medtranslate.networks.inputs import make_inputs
 from medtranslate.networks.lookup import LookupMap
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
@@ -94,7 +95,7 @@ class Translator:
             CheckpointError: If the model predicts voxels that are not finite.
         """
         i, j, k = prepared.source.shape[1:]
-        source = self.fabric.to_device(prepared.source.as_tensor())
+        source = self.fabric.to_device(make_inputs(prepared.source, prepared.mask))
         divisor = self.pipeline.method.generator.divisor
         plan = plan_inference(
             (i, j, k),

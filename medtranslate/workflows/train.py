@@ -13,18 +13,15 @@ from lightning_fabric import Fabric
 
 from medtranslate.checkpoint import save_model
 from medtranslate.data.cases import Case
-from medtranslate.data.patches import PatchSampler, TrainingCase
-from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.errors import ConfigError
 from medtranslate.geometry import Geometry
 from medtranslate.inference.predict import predict
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.methods.base import AbstractMethod
-from medtranslate.methods.baselines import HistogramMatch, fit_histogram_match
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoring import score_case
-from medtranslate.networks.generator import Generator
-from medtranslate.networks.lookup import fit_lookup_map
-from medtranslate.pipeline import Pipeline, build_generator, build_method, read_pipeline
+from medtranslate.networks.inputs import make_inputs
+from medtranslate.pipeline import Pipeline, build_method, read_pipeline
 from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
 from medtranslate.provenance import describe_run
 from medtranslate.volume import IntensityScale, Volume
@@ -37,6 +34,13 @@ from medtranslate.workflows.preprocess import (
 )
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
+from medtranslate.workflows.training_start import (
+    fit_histogram,
+    make_sampler,
+    need_target,
+    start_generator,
+    training_mask,
+)
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -85,11 +89,11 @@ def train(
     records = {case.name: describe_case(case, prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     fabric = make_fabric(pipeline)
-    generator = _start_generator(pipeline, cohort, prepared)
+    generator = start_generator(pipeline, cohort, prepared)
     method = build_method(pipeline, generator, fabric)
     loop = TrainingLoop(
         method,
-        _make_sampler(pipeline, cohort, prepared),
+        make_sampler(pipeline, cohort, prepared, generator),
         settings=pipeline.train,
         validate=_Validation(pipeline, fabric, cohort, prepared),
         folder=out,
@@ -100,7 +104,7 @@ def train(
     config = {
         "pipeline": pipeline.model_dump(mode="json"),
         "split": cohort.split.to_json(),
-        HISTOGRAM_KEY: _fit_histogram(cohort, prepared).to_json(),
+        HISTOGRAM_KEY: fit_histogram(cohort, prepared).to_json(),
         INPUTS_KEY: _hash_inputs(cohort, prepared),
     }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
@@ -173,64 +177,6 @@ def make_fabric(pipeline: Pipeline) -> Fabric:
     return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
-def training_mask(arrays: PreparedArrays) -> torch.Tensor:
-    """Where a prediction can be judged: inside the patient and the target's field of view."""
-    return arrays.mask if arrays.seen is None else arrays.mask * arrays.seen
-
-
-def _need_target(arrays: PreparedArrays, name: str) -> torch.Tensor:
-    if arrays.target is None:
-        raise DatasetError(f"{name}: has no target scan to learn from")
-    return arrays.target
-
-
-def _start_generator(
-    pipeline: Pipeline, cohort: Cohort, prepared: Mapping[str, PreparedArrays]
-) -> Generator:
-    """A generator that equals the lookup map of the training people."""
-    torch.manual_seed(pipeline.train.seed)
-    generator = build_generator(pipeline)
-    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
-    fitted = fit_lookup_map(
-        (
-            (
-                arrays.source.numpy(),
-                _need_target(arrays, name).numpy(),
-                training_mask(arrays).numpy() > 0,
-            )
-            for name, arrays in people
-        ),
-        seed=pipeline.train.seed,
-    )
-    generator.lookup.load_state_dict(fitted.state_dict())
-    return generator
-
-
-def _fit_histogram(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> HistogramMatch:
-    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
-    return fit_histogram_match(
-        (_need_target(arrays, name).numpy(), training_mask(arrays).numpy() > 0)
-        for name, arrays in people
-    )
-
-
-def _make_sampler(
-    pipeline: Pipeline, cohort: Cohort, prepared: Mapping[str, PreparedArrays]
-) -> PatchSampler:
-    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
-    cases = [
-        TrainingCase(arrays.source, _need_target(arrays, name), training_mask(arrays))
-        for name, arrays in people
-    ]
-    return PatchSampler(
-        cases,
-        patch_size=pipeline.train.patch_size,
-        batch_size=pipeline.train.batch_size,
-        seed=pipeline.train.seed,
-        augmentation=pipeline.augmentation,
-    )
-
-
 def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> IntensityScale:
     """Median of the training targets' scales: what predictions are stored in."""
     scales = [prepared[case.name].target_scale for case in cohort.part("train")]
@@ -266,7 +212,7 @@ class _Validation:
         """Mean scores over people, and a sample picture of the first."""
         scores, picture = [], None
         for name, arrays in self._people.items():
-            target = _need_target(arrays, name)
+            target = need_target(arrays, name)
             prediction = self._predict(method, arrays)
             scores.append(_score(arrays, target, prediction))
             if picture is None:
@@ -277,7 +223,7 @@ class _Validation:
         with self._fabric.autocast():
             return predict(
                 method.translate,
-                self._fabric.to_device(arrays.source),
+                self._fabric.to_device(make_inputs(arrays.source, arrays.mask)),
                 settings=self._pipeline.inference,
                 divisor=self._pipeline.method.generator.divisor,
             ).cpu()

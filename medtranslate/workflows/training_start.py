@@ -1,0 +1,105 @@
+"""What training starts from: the fitted maps, the baselines and the people as patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from medtranslate.data.levelling import level_target
+from medtranslate.data.patches import PatchSampler, TrainingCase
+from medtranslate.errors import DatasetError
+from medtranslate.methods.baselines import HistogramMatch, fit_histogram_match
+from medtranslate.networks.generator import Generator
+from medtranslate.networks.inputs import make_inputs
+from medtranslate.networks.lookup import fit_lookup_map
+from medtranslate.pipeline import Pipeline, build_generator
+from medtranslate.preprocess.cache import PreparedArrays
+from medtranslate.preprocess.settings import PercentileIntensity
+from medtranslate.workflows.cohort import Cohort
+
+People = Mapping[str, PreparedArrays]
+"""Prepared scans by the name of their case."""
+
+
+def training_mask(arrays: PreparedArrays) -> torch.Tensor:
+    """Where a prediction can be judged: inside the patient and the target's field of view."""
+    return arrays.mask if arrays.seen is None else arrays.mask * arrays.seen
+
+
+def need_target(arrays: PreparedArrays, name: str) -> torch.Tensor:
+    """The target of a case.
+
+    Raises:
+        DatasetError: If it has none.
+    """
+    if arrays.target is None:
+        raise DatasetError(f"{name}: has no target scan to learn from")
+    return arrays.target
+
+
+def start_generator(pipeline: Pipeline, cohort: Cohort, prepared: People) -> Generator:
+    """A generator that equals the starting map of the training people."""
+    torch.manual_seed(pipeline.train.seed)
+    generator = build_generator(pipeline)
+    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
+    shown = {name: make_inputs(arrays.source, arrays.mask).numpy() for name, arrays in people}
+    for channel, lookup in enumerate((generator.lookup, generator.rank_lookup)):
+        fitted = fit_lookup_map(
+            (
+                (
+                    shown[name][channel],
+                    need_target(arrays, name).numpy()[0],
+                    training_mask(arrays).numpy()[0] > 0,
+                )
+                for name, arrays in people
+            ),
+            seed=pipeline.train.seed,
+        )
+        lookup.load_state_dict(fitted.state_dict())
+    return generator
+
+
+def fit_histogram(cohort: Cohort, prepared: People) -> HistogramMatch:
+    """The histogram of the training people's targets."""
+    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
+    return fit_histogram_match(
+        (need_target(arrays, name).numpy(), training_mask(arrays).numpy() > 0)
+        for name, arrays in people
+    )
+
+
+def make_sampler(
+    pipeline: Pipeline, cohort: Cohort, prepared: People, generator: Generator
+) -> PatchSampler:
+    """Patches of the training people; targets scaled by a percentile are brought to one level.
+
+    Args:
+        pipeline: The whole job.
+        cohort: Who trains.
+        prepared: Their scans.
+        generator: Untrained, so that its prediction is the starting map.
+    """
+    level = isinstance(pipeline.preprocess.target_intensity, PercentileIntensity)
+    cases = [
+        _training_case(prepared[case.name], case.name, generator if level else None)
+        for case in cohort.part("train")
+    ]
+    return PatchSampler(
+        cases,
+        patch_size=pipeline.train.patch_size,
+        batch_size=pipeline.train.batch_size,
+        seed=pipeline.train.seed,
+        augmentation=pipeline.augmentation,
+    )
+
+
+def _training_case(arrays: PreparedArrays, name: str, start: Generator | None) -> TrainingCase:
+    inputs = make_inputs(arrays.source, arrays.mask)
+    target, mask = need_target(arrays, name), training_mask(arrays)
+    if start is not None:
+        begun = start.begin(inputs[None])[0].numpy()
+        levelled: np.ndarray = level_target(target.numpy(), begun, mask.numpy() > 0)
+        target = torch.from_numpy(levelled)
+    return TrainingCase(inputs[:1], inputs[1:], target, mask)
