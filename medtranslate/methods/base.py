@@ -11,7 +11,7 @@ from torch import Tensor
 from medtranslate.networks.generator import Generator
 
 Batch = dict[str, Tensor]
-"""``source`` with the channels of ``make_inputs``, ``target``, ``mask``; ``(n, c, i, j, k)`` each."""
+"""``source`` with the channels of ``make_inputs``, ``target``, ``mask``: each ``(n, c, i, j, k)``."""
 
 
 class AbstractMethod(ABC):

@@ -1,4 +1,4 @@
-"""What a method must beat: copying the source, matching its histogram, and the lookup map.
+"""What a method must beat: copying the source, matching its histogram, and two voxel-wise maps.
 
 All work in normalised intensities on the model grid, as methods do.
 """
@@ -15,13 +15,15 @@ from skimage.exposure import match_histograms
 from torch import Tensor
 
 from medtranslate.errors import CheckpointError
+from medtranslate.networks.inputs import make_inputs
 from medtranslate.networks.lookup import NUM_BINS, LookupMap
 
 COPY_SOURCE = "copy of the source"
 HISTOGRAM_MATCH = "histogram match"
 LOOKUP_MAP = "lookup map"
+RANK_MAP = "rank map"
 
-BASELINES = (COPY_SOURCE, HISTOGRAM_MATCH, LOOKUP_MAP)
+BASELINES = (COPY_SOURCE, HISTOGRAM_MATCH, LOOKUP_MAP, RANK_MAP)
 """Names of the baselines, in the order of tables."""
 
 _NUM_QUANTILES = 1001
@@ -92,8 +94,12 @@ def fit_histogram_match(cases: Iterable[tuple[np.ndarray, np.ndarray]]) -> Histo
     return HistogramMatch(np.quantile(np.concatenate(pooled), levels))
 
 
-def lookup_from_weights(weights: Mapping[str, Tensor], *, prefix: str = "lookup.") -> LookupMap:
-    """The lookup map that a generator's predictions start from, out of its weights.
+def lookup_from_weights(weights: Mapping[str, Tensor], *, prefix: str) -> LookupMap:
+    """One of the voxel-wise maps that a generator's predictions start from, out of its weights.
+
+    Args:
+        weights: The generator's.
+        prefix: ``lookup.`` for the map of intensities, ``rank_lookup.`` for that of ranks.
 
     Raises:
         CheckpointError: If the weights hold none.
@@ -113,7 +119,12 @@ def lookup_from_weights(weights: Mapping[str, Tensor], *, prefix: str = "lookup.
 
 
 def predict_baselines(
-    source: Tensor, mask: Tensor, *, histogram: HistogramMatch, lookup: LookupMap
+    source: Tensor,
+    mask: Tensor,
+    *,
+    histogram: HistogramMatch,
+    lookup: LookupMap,
+    rank_lookup: LookupMap,
 ) -> dict[str, Tensor]:
     """Predict with every baseline.
 
@@ -121,7 +132,8 @@ def predict_baselines(
         source: Shape ``(1, i, j, k)``, normalised.
         mask: Same shape; positive inside.
         histogram: Fitted to the training split.
-        lookup: Fitted to the training split.
+        lookup: Fitted to the intensities of the training split.
+        rank_lookup: Fitted to their ranks.
 
     Returns:
         By the names in ``BASELINES``, shape ``(1, i, j, k)``, normalised target intensity.
@@ -133,4 +145,5 @@ def predict_baselines(
             COPY_SOURCE: plain.clone(),
             HISTOGRAM_MATCH: torch.from_numpy(histogram(plain.numpy(), inside)),
             LOOKUP_MAP: lookup(plain),
+            RANK_MAP: rank_lookup(make_inputs(plain, mask.cpu())[1:]),
         }

@@ -20,8 +20,7 @@ from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.inference.predict import InferencePlan, plan_inference, predict_with_plan
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
 from medtranslate.networks.generator import Generator
-from medtranslate.networks.inputs import make_inputs
-from medtranslate.networks.lookup import LookupMap
+from medtranslate.networks.inputs import NUM_CHANNELS, make_inputs
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
 from medtranslate.preprocess.native import restore
@@ -118,7 +117,11 @@ class Translator:
     def predict_baselines(self, prepared: Prepared) -> dict[str, Volume]:
         """Predict with every baseline, brought back the same way."""
         normalised = predict_baselines(
-            prepared.source, prepared.mask, histogram=self.histogram, lookup=self.lookup
+            prepared.source,
+            prepared.mask,
+            histogram=self.histogram,
+            lookup=lookup_from_weights(self.model.weights, prefix="lookup."),
+            rank_lookup=lookup_from_weights(self.model.weights, prefix="rank_lookup."),
         )
         return {name: self.restore(image, prepared)[0] for name, image in normalised.items()}
 
@@ -132,11 +135,6 @@ class Translator:
         outside = (volume.array < low) | (volume.array > high)
         clipped = replace(volume, array=np.clip(volume.array, low, high))
         return clipped, int(np.count_nonzero(outside))
-
-    @property
-    def lookup(self) -> LookupMap:
-        """The voxel-wise map fitted to the training split."""
-        return lookup_from_weights(self.model.weights)
 
     @property
     def histogram(self) -> HistogramMatch:
@@ -161,11 +159,12 @@ def estimate_memory(generator: GeneratorSettings) -> int:
     """Peak bytes a voxel that a generator takes for prediction in float32, a little too high.
 
     A few maps at full resolution, and six of its first level behind the stem. Measured on the
-    CPU: 124 (3d) and 215 (2.5d) for 16 channels behind a stem of 2, where this gives 192 and 240;
-    658 and 882 for 32 channels without one, where it gives 912.
+    CPU: 159 (3d) and 435 (2.5d) for 16 channels behind a stem of 2, where this gives 176 and 480;
+    627 and 868 for 32 channels without one, where it gives 896 and 1152.
     """
     dimensions = 3 if generator.dimensions == "3d" else 2
-    maps = 3 * (generator.head_channels + 4)
+    shown = 2 * NUM_CHANNELS * (1 if dimensions == 3 else generator.neighbour_slices)
+    maps = 4 * (generator.head_channels + shown)
     maps += 6 * generator.channels // generator.stem_factor**dimensions
     return int(4 * maps)
 

@@ -12,11 +12,11 @@ NO_CHANGE = AugmentationSettings(
 
 
 def _case(shape=(40, 36, 32), seed=0):
-    """A target that can be computed from the source, and a mask off the centre."""
+    """Ranks and target that can be computed from the source, and a mask off the centre."""
     source = torch.rand((1, *shape), generator=torch.Generator().manual_seed(seed)) + 0.2
     mask = torch.zeros_like(source)
     mask[:, 20:, :18, 4:28] = 1
-    return TrainingCase(source, 2 * source, mask)
+    return TrainingCase(source, 3 * source, 2 * source, mask)
 
 
 def _sampler(cases, *, seed=0, augmentation=NO_CHANGE, patch_size=(16, 16, 16), batch_size=2):
@@ -28,8 +28,9 @@ def _sampler(cases, *, seed=0, augmentation=NO_CHANGE, patch_size=(16, 16, 16), 
 def test_patches_keep_source_target_and_mask_together():
     batch = _sampler([_case()]).draw(3)
 
-    assert batch["source"].shape == (2, 1, 16, 16, 16)
-    torch.testing.assert_close(batch["target"], 2 * batch["source"])
+    assert batch["source"].shape == (2, 2, 16, 16, 16)
+    torch.testing.assert_close(batch["target"], 2 * batch["source"][:, :1])
+    torch.testing.assert_close(batch["source"][:, 1:], 3 * batch["source"][:, :1])
     assert (batch["mask"].sum(dim=(1, 2, 3, 4)) > 0).all()
 
 
@@ -61,13 +62,13 @@ def test_batches_drawn_ahead_are_those_of_their_steps():
 def test_a_volume_smaller_than_the_patch_is_padded():
     batch = _sampler([_case((40, 36, 10))], patch_size=(16, 16, 16)).draw(0)
 
-    assert batch["source"].shape == (2, 1, 16, 16, 16)
+    assert batch["source"].shape == (2, 2, 16, 16, 16)
 
 
 def test_every_subject_is_drawn():
     cases = [
         _case(),
-        TrainingCase(*(torch.full((1, 20, 20, 20), 9.0),) * 2, torch.ones(1, 20, 20, 20)),
+        TrainingCase(*(torch.full((1, 20, 20, 20), 9.0),) * 3, torch.ones(1, 20, 20, 20)),
     ]
     drawn = {float(_sampler(cases, batch_size=1).draw(s)["source"].max()) > 5 for s in range(12)}
 
@@ -82,9 +83,10 @@ def test_spatial_changes_are_shared(name):
     case = _case()
     augment = build_augmentation(settings).set_random_state(seed=1)
 
-    changed = augment({"source": case.source, "target": case.target, "mask": case.mask})
+    changed = augment(dict(vars(case)))
 
     np.testing.assert_allclose(changed["target"], 2 * changed["source"], atol=1e-5)
+    np.testing.assert_allclose(changed["ranks"], 3 * changed["source"], atol=1e-5)
     assert not np.allclose(changed["source"], case.source)
     assert set(np.unique(changed["mask"])) <= {0.0, 1.0}
 
@@ -97,9 +99,11 @@ def test_intensity_changes_touch_the_source_only(name):
     case = _case()
     augment = build_augmentation(settings).set_random_state(seed=2)
 
-    changed = augment({"source": case.source, "target": case.target, "mask": case.mask})
+    changed = augment(dict(vars(case)))
 
     assert not np.allclose(changed["source"], case.source)
+    # A monotone change of contrast leaves ranks as they are; shading, noise and blur do not.
+    assert np.array_equal(changed["ranks"], case.ranks) == (name == "contrast_probability")
     np.testing.assert_array_equal(changed["target"], case.target)
     np.testing.assert_array_equal(changed["mask"], case.mask)
 
@@ -108,8 +112,6 @@ def test_only_left_and_right_are_mirrored():
     settings = NO_CHANGE.model_copy(update={"flip_probability": 1.0})
     case = _case()
 
-    changed = build_augmentation(settings)(
-        {"source": case.source, "target": case.target, "mask": case.mask}
-    )
+    changed = build_augmentation(settings)(dict(vars(case)))
 
     np.testing.assert_array_equal(changed["source"], case.source.flip(1))

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.stats import rankdata
 
 from medtranslate.errors import CheckpointError
 from medtranslate.methods.baselines import (
@@ -88,16 +89,17 @@ def test_an_empty_mask_or_cohort_is_refused():
         fit_histogram_match([])
 
 
-def test_the_lookup_map_comes_out_of_the_weights():
+@pytest.mark.parametrize("prefix", ["lookup.", "rank_lookup."])
+def test_a_map_comes_out_of_the_weights(prefix):
     weights = {
-        "lookup.nodes": torch.linspace(0, 2, NUM_BINS),
-        "lookup.values": torch.linspace(1, 0, NUM_BINS) ** 2,
+        f"{prefix}nodes": torch.linspace(0, 2, NUM_BINS),
+        f"{prefix}values": torch.linspace(1, 0, NUM_BINS) ** 2,
     }
 
-    lookup = lookup_from_weights(weights)
+    lookup = lookup_from_weights(weights, prefix=prefix)
 
     source = np.random.default_rng(0).uniform(-0.5, 2.5, 100).astype(np.float32)
-    expected = np.interp(source, weights["lookup.nodes"], weights["lookup.values"])
+    expected = np.interp(source, weights[f"{prefix}nodes"], weights[f"{prefix}values"])
     np.testing.assert_allclose(lookup(torch.from_numpy(source)).numpy(), expected, atol=1e-5)
 
 
@@ -106,7 +108,7 @@ def test_the_lookup_map_comes_out_of_the_weights():
 )
 def test_weights_without_a_lookup_map_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"lookup|hold no"):
-        lookup_from_weights(weights)
+        lookup_from_weights(weights, prefix="lookup.")
 
 
 def test_every_baseline_predicts_and_the_copy_is_a_copy():
@@ -118,9 +120,12 @@ def test_every_baseline_predicts_and_the_copy_is_a_copy():
         torch.from_numpy(mask.astype(np.float32)),
         histogram=fit_histogram_match([random_case(8)]),
         lookup=LookupMap(),
+        rank_lookup=LookupMap(),
     )
 
     assert tuple(predictions) == BASELINES
+    ranks = (rankdata(source[mask]) - 1) / (mask.sum() - 1)
+    np.testing.assert_allclose(predictions[BASELINES[3]].numpy()[mask], ranks, atol=5e-3)
     np.testing.assert_array_equal(predictions[BASELINES[0]].numpy(), source)
     assert all(p.shape == source.shape for p in predictions.values())
     predictions[BASELINES[0]].zero_()

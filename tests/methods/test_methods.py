@@ -35,7 +35,8 @@ def _batch(step=0):
     generator = torch.Generator().manual_seed(step)
     source = torch.rand(1, 1, 16, 16, 16, generator=generator)
     target = 0.5 * source + 0.5 * source.roll(1, dims=2)
-    return {"source": source, "target": target, "mask": torch.ones_like(source)}
+    shown = torch.cat([source, source], dim=1)
+    return {"source": shown, "target": target, "mask": torch.ones_like(source)}
 
 
 def test_every_method_of_the_table_is_tested_here():
@@ -48,7 +49,7 @@ def test_every_method_of_the_table_is_tested_here():
 def test_an_untrained_method_equals_its_starting_map(name):
     method, source = _build(name), _batch()["source"]
 
-    torch.testing.assert_close(method.translate(source), source, atol=1e-5, rtol=0)
+    torch.testing.assert_close(method.translate(source), source[:, :1], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -60,7 +61,7 @@ def test_learning_beats_copying_the_source(name):
 
     error = (method.translate(unseen["source"]) - unseen["target"]).abs().mean()
 
-    assert error < 0.6 * (unseen["source"] - unseen["target"]).abs().mean()
+    assert error < 0.6 * (unseen["source"][:, :1] - unseen["target"]).abs().mean()
 
 
 @pytest.mark.parametrize("name", SETTINGS)

@@ -23,20 +23,23 @@ def _disturb(generator, seed=0):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: f"{s.dimensions}-stem{s.stem_factor}")
-def test_an_untrained_generator_equals_the_lookup_map(settings):
+def test_an_untrained_generator_equals_the_mean_of_its_two_maps(settings):
     torch.manual_seed(0)
     generator = Generator(settings)
     generator.lookup.values.copy_(torch.linspace(1, 0, 64))
-    source = torch.rand(2, 1, 16, 12, 8)
+    generator.rank_lookup.values.copy_(torch.linspace(0, 3, 64))
+    source = torch.rand(2, 2, 16, 12, 8)
+    expected = (1 - source[:, :1] + 3 * source[:, 1:]) / 2
 
-    torch.testing.assert_close(generator(source), 1 - source, atol=1e-5, rtol=0)
+    torch.testing.assert_close(generator(source), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(generator.begin(source), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: f"{s.dimensions}-stem{s.stem_factor}")
 def test_a_correction_stays_where_its_cause_is(settings):
     """A swapped axis in the space-to-depth stem or in the slices would move it."""
     generator = _disturb(Generator(settings))
-    source = torch.zeros(1, 1, 32, 40, 48)
+    source = torch.zeros(1, 2, 32, 40, 48)
     changed = source.clone()
     changed[0, 0, 24, 9, 37] = 5.0
     with torch.inference_mode():
@@ -53,7 +56,7 @@ def _changes_far_away(norm):
     """How much a change in one corner moves the prediction in the other."""
     settings = GeneratorSettings(channels=8, blocks=(1, 1), norm=norm)
     generator = _disturb(Generator(settings))
-    source = torch.rand(1, 1, 64, 16, 16, generator=torch.Generator().manual_seed(0))
+    source = torch.rand(1, 2, 64, 16, 16, generator=torch.Generator().manual_seed(0))
     changed = source.clone()
     changed[:, :, :8] = 0
     with torch.inference_mode():
@@ -71,7 +74,7 @@ def test_group_norm_carries_changes_across_the_whole_volume():
 
 def test_slices_of_a_flat_generator_see_their_neighbours_only():
     generator = _disturb(Generator(GeneratorSettings(dimensions="2.5d", channels=8, blocks=(1, 1))))
-    source = torch.rand(1, 1, 16, 16, 12)
+    source = torch.rand(1, 2, 16, 16, 12)
     changed = source.clone()
     changed[..., 6] += 1
 
@@ -94,13 +97,13 @@ def test_sizes_are_multiples_of_the_divisor():
 
     assert settings.divisor == 8
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever torch says: 20 is no multiple
-        Generator(settings)(torch.rand(1, 1, 20, 16, 16))
+        Generator(settings)(torch.rand(1, 2, 20, 16, 16))
 
 
 def test_the_discriminator_is_conditional():
     torch.manual_seed(0)
     judge = ConditionalDiscriminator(DiscriminatorSettings(channels=8, num_layers=2)).eval()
-    source, target = torch.rand(1, 1, 24, 24, 24), torch.rand(1, 1, 24, 24, 24)
+    source, target = torch.rand(1, 2, 24, 24, 24), torch.rand(1, 1, 24, 24, 24)
 
     with torch.inference_mode():
         first, second = judge(source, target)[0], judge(source.flip(2), target)[0]
@@ -112,6 +115,6 @@ def test_the_discriminator_is_conditional():
 def test_every_scale_judges():
     judge = ConditionalDiscriminator(DiscriminatorSettings(channels=4, num_layers=1, num_scales=2))
 
-    logits = judge(torch.rand(1, 1, 32, 32, 32), torch.rand(1, 1, 32, 32, 32))
+    logits = judge(torch.rand(1, 2, 32, 32, 32), torch.rand(1, 1, 32, 32, 32))
 
     assert [tuple(x.shape[:2]) for x in logits] == [(1, 1), (1, 1)]

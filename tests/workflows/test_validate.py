@@ -13,7 +13,7 @@ from medtranslate.io import read_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.workflows.validate import INPUTS_KEY, validate
 
-BASELINES = ["copy of the source", "histogram match", "lookup map"]
+BASELINES = ["copy of the source", "histogram match", "lookup map", "rank map"]
 
 
 def rows_of(path):

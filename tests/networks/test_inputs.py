@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import rankdata
+
+from medtranslate.networks.inputs import make_inputs
+
+
+def _scan(seed=0, shape=(14, 12, 10)):
+    generator = torch.Generator().manual_seed(seed)
+    source = torch.rand((1, *shape), generator=generator) ** 2
+    mask = torch.zeros_like(source)
+    mask[:, 3:11, 2:9, 1:9] = 1
+    return source, mask
+
+
+def test_ranks_are_the_part_of_the_mask_that_is_darker():
+    source, mask = _scan()
+    inside = mask[0].numpy() > 0
+    expected = (rankdata(source[0].numpy()[inside]) - 1) / (inside.sum() - 1)
+
+    ranks = make_inputs(source, mask)[1].numpy()
+
+    np.testing.assert_allclose(ranks[inside], expected, atol=2e-3)
+
+
+def test_intensities_pass_unchanged():
+    source, mask = _scan()
+
+    assert torch.equal(make_inputs(source, mask)[0], source[0])
+
+
+def test_a_monotone_change_of_contrast_keeps_the_ranks():
+    source, mask = _scan()
+
+    first, second = make_inputs(source, mask), make_inputs(0.3 + 2 * source**0.5, mask)
+
+    torch.testing.assert_close(first[1], second[1], atol=2e-3, rtol=0)
+
+
+def test_voxels_outside_the_mask_do_not_change_the_ranks_inside():
+    source, mask = _scan()
+    changed = torch.where(mask > 0, source, source * 50)
+
+    torch.testing.assert_close(
+        make_inputs(source, mask)[1][mask[0] > 0], make_inputs(changed, mask)[1][mask[0] > 0]
+    )
+
+
+def test_voxels_of_one_grey_value_share_the_middle_of_their_ranks():
+    source = torch.tensor([0.0] * 50 + [1.0] * 50).reshape(1, 10, 10, 1)
+
+    ranks = make_inputs(source, torch.ones_like(source))[1]
+
+    assert ranks.unique().tolist() == pytest.approx([0.25, 0.75], abs=5e-3)
+
+
+def test_an_empty_mask_is_refused():
+    source, mask = _scan()
+
+    with pytest.raises(ValueError, match="mask is empty"):
+        make_inputs(source, 0 * mask)
