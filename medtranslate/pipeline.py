@@ -16,7 +16,7 @@ from medtranslate.methods.base import AbstractMethod
 from medtranslate.methods.cgan import Cgan, CganSettings
 from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.networks.generator import Generator
-from medtranslate.preprocess.settings import PreprocessSettings
+from medtranslate.preprocess.settings import PercentileIntensity, PreprocessSettings
 from medtranslate.settings import (
     Settings,
     apply_overrides,
@@ -119,6 +119,11 @@ class Pipeline(Settings):
         if any(size % divisor for size in self._sizes()):
             raise ValueError(f"sizes in train.patch_size must be multiples of {divisor}")
         return self
+
+    @property
+    def is_levelled(self) -> bool:
+        """Whether targets have no unit, so that training and prediction level them."""
+        return isinstance(self.preprocess.target_intensity, PercentileIntensity)
 
     def _sizes(self) -> tuple[int, ...]:
         flat = self.method.generator.dimensions == "2.5d"

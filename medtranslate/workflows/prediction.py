@@ -14,6 +14,7 @@ from torch import Tensor
 
 from medtranslate.checkpoint import LoadedModel, load_model
 from medtranslate.data.cases import Case
+from medtranslate.data.familiarity import Departure, TrainingRange, measure_traits
 from medtranslate.data.scans import Selector
 from medtranslate.data.split import Split
 from medtranslate.errors import CheckpointError, ConfigError
@@ -23,10 +24,12 @@ from medtranslate.networks.generator import Generator
 from medtranslate.networks.inputs import NUM_CHANNELS, make_inputs
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
+from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
-from medtranslate.workflows.train import HISTOGRAM_KEY, make_fabric
+from medtranslate.workflows.levelled import level_image
+from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY, make_fabric
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +114,10 @@ class Translator:
                 f"{prepared.name}: the model predicts {bad:,} voxels that are not finite; it cannot"
                 " be used for this scan"
             )
-        volume, num_clipped = self.restore(normalised.cpu(), prepared)
+        levelled = level_image(
+            self.pipeline, self.generator, normalised, inputs=source, mask=prepared.mask
+        )
+        volume, num_clipped = self.restore(levelled, prepared)
         return Prediction(volume, num_clipped, plan)
 
     def predict_baselines(self, prepared: Prepared) -> dict[str, Volume]:
@@ -135,6 +141,38 @@ class Translator:
         outside = (volume.array < low) | (volume.array > high)
         clipped = replace(volume, array=np.clip(volume.array, low, high))
         return clipped, int(np.count_nonzero(outside))
+
+    def compare_with_training(self, prepared: Prepared) -> tuple[Departure, ...]:
+        """How far a source lies outside the range of the training scans, property by property.
+
+        Raises:
+            CheckpointError: If the model does not say what it was trained on.
+        """
+        traits = measure_traits(
+            voxels_of(prepared.source),
+            voxels_of(prepared.mask) > 0,
+            native=prepared.native,
+            grid=prepared.grid,
+        )
+        return self.training_range.compare(traits)
+
+    @property
+    def training_range(self) -> TrainingRange:
+        """What the training sources were like.
+
+        Raises:
+            CheckpointError: If the model does not say.
+        """
+        data = self.model.config.get(RANGE_KEY)
+        try:
+            if not isinstance(data, Mapping):
+                raise ValueError("it is absent")
+            return TrainingRange.from_json(data)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.model.folder}: the '{RANGE_KEY}' of its sources cannot be used ({error});"
+                " train the model again"
+            ) from error
 
     @property
     def histogram(self) -> HistogramMatch:

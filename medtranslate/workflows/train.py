@@ -26,6 +26,7 @@ from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
 from medtranslate.provenance import describe_run
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
+from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.model_card import describe_model
 from medtranslate.workflows.preprocess import (
     RECORD_FILE,
@@ -220,13 +221,17 @@ class _Validation:
         return mean_scores(scores), picture
 
     def _predict(self, method: AbstractMethod, arrays: PreparedArrays) -> torch.Tensor:
+        inputs = self._fabric.to_device(make_inputs(arrays.source, arrays.mask))
         with self._fabric.autocast():
-            return predict(
+            prediction = predict(
                 method.translate,
-                self._fabric.to_device(make_inputs(arrays.source, arrays.mask)),
+                inputs,
                 settings=self._pipeline.inference,
                 divisor=self._pipeline.method.generator.divisor,
-            ).cpu()
+            )
+        return level_image(
+            self._pipeline, method.generator, prediction, inputs=inputs, mask=arrays.mask
+        )
 
 
 def _score(

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 
-from medtranslate.data.levelling import level_target
 from medtranslate.data.patches import PatchSampler, TrainingCase
 from medtranslate.errors import DatasetError
 from medtranslate.methods.baselines import HistogramMatch, fit_histogram_match
@@ -16,8 +14,8 @@ from medtranslate.networks.inputs import make_inputs
 from medtranslate.networks.lookup import fit_lookup_map
 from medtranslate.pipeline import Pipeline, build_generator
 from medtranslate.preprocess.cache import PreparedArrays
-from medtranslate.preprocess.settings import PercentileIntensity
 from medtranslate.workflows.cohort import Cohort
+from medtranslate.workflows.levelled import level_image
 
 People = Mapping[str, PreparedArrays]
 """Prepared scans by the name of their case."""
@@ -73,7 +71,7 @@ def fit_histogram(cohort: Cohort, prepared: People) -> HistogramMatch:
 def make_sampler(
     pipeline: Pipeline, cohort: Cohort, prepared: People, generator: Generator
 ) -> PatchSampler:
-    """Patches of the training people; targets scaled by a percentile are brought to one level.
+    """Patches of the training people; targets without a unit are brought to one level.
 
     Args:
         pipeline: The whole job.
@@ -81,9 +79,8 @@ def make_sampler(
         prepared: Their scans.
         generator: Untrained, so that its prediction is the starting map.
     """
-    level = isinstance(pipeline.preprocess.target_intensity, PercentileIntensity)
     cases = [
-        _training_case(prepared[case.name], case.name, generator if level else None)
+        _training_case(pipeline, prepared[case.name], case.name, generator)
         for case in cohort.part("train")
     ]
     return PatchSampler(
@@ -95,11 +92,10 @@ def make_sampler(
     )
 
 
-def _training_case(arrays: PreparedArrays, name: str, start: Generator | None) -> TrainingCase:
+def _training_case(
+    pipeline: Pipeline, arrays: PreparedArrays, name: str, start: Generator
+) -> TrainingCase:
     inputs = make_inputs(arrays.source, arrays.mask)
-    target, mask = need_target(arrays, name), training_mask(arrays)
-    if start is not None:
-        begun = start.begin(inputs[None])[0].numpy()
-        levelled: np.ndarray = level_target(target.numpy(), begun, mask.numpy() > 0)
-        target = torch.from_numpy(levelled)
-    return TrainingCase(inputs[:1], inputs[1:], target, mask)
+    mask = training_mask(arrays)
+    target = level_image(pipeline, start, need_target(arrays, name), inputs=inputs, mask=mask)
+    return TrainingCase(inputs[:1], inputs[1:], target.clone(), mask)

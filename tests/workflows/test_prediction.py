@@ -17,8 +17,13 @@ PLAIN = {"source_intensity": {"name": "none"}, "target_intensity": {"name": "non
 STORED_UNIT = IntensityScale(0.0, 1.0)
 
 
-def _copy_intensity(source):
-    return source[:, :1]
+class CopyIntensity:
+    """A generator that predicts what it is shown, and starts from it."""
+
+    def __call__(self, source):
+        return source[:, :1]
+
+    begin = __call__
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def identity(translator, make_pipeline):
     def build(*, scale=STORED_UNIT, inference=None, **preprocess):
         pipeline = make_pipeline(preprocess=preprocess, inference=inference or {})
         model = replace(translator.model, scale=scale)
-        return replace(translator, model=model, pipeline=pipeline, generator=_copy_intensity)
+        return replace(translator, model=model, pipeline=pipeline, generator=CopyIntensity())
 
     return build
 
@@ -79,7 +84,7 @@ def test_a_percentile_scale_is_undone_by_the_scale_of_the_model(identity, make_v
 
 def test_ct_is_in_hu_clipped_and_air_outside_the_patient(identity, make_volume, tmp_path):
     volume = make_volume()
-    translator = identity(scale=CT_SCALE)
+    translator = identity(scale=CT_SCALE, target_intensity={"name": "window"})
     translator = replace(
         translator, generator=lambda source: functional.threshold(source[:, :1], 0.9, -0.2)
     )  # bright voxels stay, the rest falls below the CT range
