@@ -13,9 +13,11 @@ from lightning_fabric import Fabric
 
 from medtranslate.checkpoint import save_model
 from medtranslate.data.cases import Case
+from medtranslate.data.familiarity import TrainingRange, measure_traits
 from medtranslate.errors import ConfigError
 from medtranslate.geometry import Geometry
 from medtranslate.inference.predict import predict
+from medtranslate.io import read_header
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.metrics.protocol import Protocol
@@ -47,6 +49,9 @@ _LOGGER = logging.getLogger(__name__)
 
 HISTOGRAM_KEY = "histogram_match"
 """Key of the model's configuration that holds the histogram baseline."""
+
+RANGE_KEY = "training_range"
+"""Key of the model's configuration that holds the ranges of the sources it was trained on."""
 
 INPUTS_KEY = "inputs"
 """Key of the model's configuration that holds the fingerprints of the sources seen in training."""
@@ -107,6 +112,7 @@ def train(
         "split": cohort.split.to_json(),
         HISTOGRAM_KEY: fit_histogram(cohort, prepared).to_json(),
         INPUTS_KEY: _hash_inputs(cohort, prepared),
+        RANGE_KEY: _training_range(cohort, prepared).to_json(),
     }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
     save_model(
@@ -187,6 +193,23 @@ def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> In
         float(np.median([scale.factor for scale in known])),
         known[0].unit,
     )
+
+
+def _training_range(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> TrainingRange:
+    """What the sources of the training people are like; each file's own grid is in its header."""
+    scans = []
+    for case in cohort.part("train"):
+        arrays = prepared[case.name]
+        i, j, k = arrays.source.shape[1:]
+        scans.append(
+            measure_traits(
+                arrays.source[0].numpy(),
+                arrays.mask[0].numpy() > 0,
+                native=read_header(case.source).geometry,
+                grid=Geometry((i, j, k), arrays.affine),
+            )
+        )
+    return TrainingRange.of(scans)
 
 
 def _hash_inputs(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> dict[str, str]:
