@@ -15,6 +15,7 @@ from medtranslate.inference.settings import InferenceSettings
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.methods.cgan import Cgan, CganSettings
 from medtranslate.methods.regression import Regression, RegressionSettings
+from medtranslate.metrics.rules import PROTOCOL_NAMES, ProtocolName
 from medtranslate.networks.generator import Generator
 from medtranslate.preprocess.settings import PercentileIntensity, PreprocessSettings
 from medtranslate.settings import (
@@ -83,6 +84,25 @@ class EvaluationSettings(Settings):
     axis: Literal["axial", "coronal", "sagittal"] = Field(
         "axial", description="Direction of the slices that are scored."
     )
+    protocols: tuple[ProtocolName, ...] = Field(
+        PROTOCOL_NAMES,
+        description="Rules that the report compares; those not defined for the scans are left out.",
+    )
+    uncertainty: bool = Field(
+        False,
+        description="Predict held-out people mirrored too, write the standard deviations, and"
+        " compare the coverage of their intervals with the nominal one.",
+    )
+    audit: bool = Field(
+        False,
+        description="Also try the model with degraded sources and with lesions put in and taken "
+        "out; about twenty predictions for each held-out case.",
+    )
+    downstream: bool = Field(
+        False,
+        description="Also train a small segmenter on the training people's real target scans, and "
+        "compare what it finds in the held-out people's real and synthetic ones.",
+    )
 
 
 class Pipeline(Settings):
@@ -118,7 +138,17 @@ class Pipeline(Settings):
         divisor = self.method.generator.divisor
         if any(size % divisor for size in self._sizes()):
             raise ValueError(f"sizes in train.patch_size must be multiples of {divisor}")
+        if self.evaluation.uncertainty and not self.is_mirrored:
+            raise ValueError(
+                "evaluation.uncertainty needs augmentation.flip_probability above 0: only a model"
+                " that saw mirrored scans can be shown them"
+            )
         return self
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether training mirrors scans, so that the model can be shown mirrored ones."""
+        return self.augmentation.flip_probability > 0
 
     @property
     def is_levelled(self) -> bool:

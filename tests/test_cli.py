@@ -22,7 +22,7 @@ from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
-from medtranslate.workflows import translate, verify
+from medtranslate.workflows import compare, cross_validate, translate, verify
 from medtranslate.workflows.translate import TranslatedScan, Translation
 from medtranslate.workflows.verify import Check, Verification
 
@@ -35,9 +35,10 @@ COMMANDS = {
     "verify": ("DIR",),
     "train": ("PIPELINE.yaml", "--data", "--out"),
     "translate": ("MODEL", "SOURCE", "--out"),
-    "validate": ("MODEL", "--data", "--out"),
+    "validate": ("MODEL", "--data", "--out", "--protocol"),
     "evaluate": ("--reference", "--prediction", "--mask", "--out", "--scale",
-                 "--data-range", "--axis"),
+                 "--data-range", "--axis", "--protocol"),
+    "compare": ("RUN", "--out"),
     "phantom": ("--out", "--subjects", "--seed"),
     "schema": (),
 }  # fmt: skip
@@ -166,6 +167,36 @@ def test_evaluate_shows_people_the_headline_and_the_report(call, pair, tmp_path)
     assert "report.html" in shown.stdout
 
 
+def test_evaluate_scores_by_the_protocols_named(call, pair, tmp_path) -> None:
+    """A prediction 5 % too bright is off by 5 % of the reference over the reference's maximum."""
+    result = call(
+        "evaluate", "--json", "--reference", pair[0], "--prediction", pair[1], "--out", tmp_path,
+        "--protocol", "ganslate", "--protocol", "synthrad2025",
+    )  # fmt: skip
+
+    rules = json.loads(result.stdout)["summary"]["rules"]
+    reference = read_volume(pair[0]).voxels.astype(float)
+    error = 0.05 * reference / reference.max()
+    found = rules["ganslate"]["measures"]["psnr"]["mean"]
+    np.testing.assert_allclose(found, -10 * np.log10(np.mean(error**2)), atol=1e-4)
+    assert set(rules) == {"medtranslate", "ganslate"}
+    assert "synthrad2025 (" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_an_unknown_protocol_lists_the_known_ones(call, pair, tmp_path) -> None:
+    out = tmp_path / "out"
+    result = call(
+        "evaluate", "--reference", pair[0], "--prediction", pair[1], "--out", out,
+        "--protocol", "synthrad23",
+    )  # fmt: skip
+
+    message = " ".join(result.stderr.split())
+    assert result.code == 2
+    assert "did you mean 'synthrad2023'?" in message
+    assert "own-maximum, brasyn, monai" in message
+    assert not out.exists()
+
+
 def test_inspect_prints_for_people_and_for_machines(call, pair) -> None:
     shown = call("inspect", pair[0].parent)
     data = json.loads(call("inspect", pair[0].parent, "--json").stdout)
@@ -263,6 +294,39 @@ def test_fingerprints_that_no_longer_hold_are_exit_3(monkeypatch, call) -> None:
     assert "recorded 1a" in shown.stdout
     assert "1 of 2 fingerprints hold" in shown.stdout
     assert json.loads(call("verify", "run", "--json").stdout)["holds"] is False
+
+
+def test_compare_shows_differences_what_n_permits_and_the_page(monkeypatch, call) -> None:
+    test = {"method": "b", "minus": "a", "measure": "psnr", "mean": -1.234, "sign_flip_p": 0.25,
+            "holm_p": None}  # fmt: skip
+    data = {"n": 3, "tests": [test], "sentence": "n is too small", "notes": ["Masks differ"]}
+    monkeypatch.setattr(compare, "compare_runs", lambda *_: data)
+
+    shown = call("compare", "a", "b", "--out", "out")
+    printed = json.loads(call("compare", "a", "b", "--out", "out", "--json").stdout)
+
+    for words in ("b minus a", "-1.23", "0.25", "n is too small", "Masks differ", "over 3 people"):
+        assert words in shown.stdout
+    assert printed == {**data, "report": "out/comparison.html"}
+    assert shown.code == 0
+
+
+def test_run_with_folds_is_a_cross_validation(monkeypatch, call, tmp_path) -> None:
+    asked = {}
+
+    def refuse(pipeline, datasets, out, **_):
+        asked.update(folds=pipeline.split.folds, out=out)
+        raise DatasetError("no folds today")
+
+    monkeypatch.setattr(cross_validate, "cross_validate", refuse)
+
+    result = call(
+        "run", PIPELINES / "demo.yaml", "--data", tmp_path, "--out", tmp_path / "cv",
+        "--set", 'split={"folds": 4}',
+    )  # fmt: skip
+
+    assert (result.code, asked) == (2, {"folds": 4, "out": tmp_path / "cv"})
+    assert "no folds today" in result.stderr
 
 
 # --- how a job ends --------------------------------------------------------------------------

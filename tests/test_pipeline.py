@@ -76,7 +76,12 @@ def test_the_resolved_file_is_the_same_pipeline(tmp_path: Path) -> None:
         (change(train__patch_size=[8, 32, 32]), "at least 16 voxels"),
         (change(method__name="magic"), "method"),
         (change(name="two words"), "name"),
+        (change(evaluation__protocols=["monay"]), "'brasyn' or 'monai'.*got 'monay'"),
         (change(preproces__mask="otsu"), "did you mean 'preprocess'"),
+        (
+            change(evaluation__uncertainty=True, augmentation__flip_probability=0.0),
+            "needs augmentation.flip_probability above 0",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(tmp_path: Path, data: dict[str, Any], message: str) -> None:

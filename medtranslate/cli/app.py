@@ -39,6 +39,26 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier c
 Run = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or its model/ folder.")]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Score by this rule too, such as synthrad2025 or monai; may be repeated.",
+    ),
+]
+Uncertainty = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty", help="Predict mirrored too; standard deviations and calibrated intervals."
+    ),
+]
+Companions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with", metavar="MODEL", help="Further model for --uncertainty; may be repeated."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 BUILD, USE, LOOK = "Build a model", "Use a model", "Look at data"
@@ -99,6 +119,13 @@ def run(
         from medtranslate.workflows.run import run_pipeline
 
         settings = read_pipeline(pipeline, overrides or ())
+        if settings.split.folds is not None:
+            from medtranslate.cli.summaries import show_cross_validation
+            from medtranslate.workflows.cross_validate import cross_validate
+
+            return show_cross_validation(
+                cross_validate(settings, data, out, resume=resume, progress=progress)
+            )
         result = run_pipeline(settings, data, out, resume=resume, progress=progress)
         return show_run(result)
 
@@ -201,6 +228,8 @@ def translate(
         Path | None,
         typer.Option("--mask", metavar="FILE", help="Mask of the source, if the model needs one."),
     ] = None,
+    uncertainty: Uncertainty = False,
+    companions: Companions = None,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
@@ -209,16 +238,42 @@ def translate(
         from medtranslate.cli.summaries import show_translation
         from medtranslate.workflows.translate import translate as translate_sources
 
-        return show_translation(
-            translate_sources(model, sources, out, mask=mask, progress=progress)
+        translation = translate_sources(
+            model,
+            sources,
+            out,
+            mask=mask,
+            uncertainty=uncertainty,
+            companions=companions or (),
+            progress=progress,
         )
+        return show_translation(translation)
 
     _finish(context, job, as_json=as_json)
 
 
 @app.command(rich_help_panel=USE)
 def validate(
-    context: typer.Context, model: Model, data: Data, out: Out, as_json: Json = False
+    context: typer.Context,
+    model: Model,
+    data: Data,
+    out: Out,
+    protocols: Protocols = None,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit", help="Also degrade sources, put lesions in and out; 20 times the work."
+        ),
+    ] = False,
+    uncertainty: Uncertainty = False,
+    downstream: Annotated[
+        bool,
+        typer.Option(
+            "--downstream", help="Also train a segmenter on real scans; try it on synthetic ones."
+        ),
+    ] = False,
+    companions: Companions = None,
+    as_json: Json = False,
 ) -> None:
     """Score a model and its baselines on people it never saw."""
 
@@ -226,7 +281,18 @@ def validate(
         from medtranslate.cli.summaries import show_validation
         from medtranslate.workflows.validate import validate as validate_model
 
-        return show_validation(validate_model(model, data, out, progress=progress))
+        validation = validate_model(
+            model,
+            data,
+            out,
+            protocols=protocols,
+            audit=audit or None,
+            uncertainty=uncertainty or None,
+            downstream=downstream or None,
+            companions=companions or (),
+            progress=progress,
+        )
+        return show_validation(validation)
 
     _finish(context, job, as_json=as_json)
 
@@ -249,6 +315,12 @@ def evaluate(
         Path | None,
         typer.Option("--source", metavar="FILE|DIR", help="Source scans, shown in the report."),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="FILE|DIR", help="Masks and segmentations to score inside of."
+        ),
+    ] = None,
     scale: Annotated[
         Literal["shared", "sidecar", "each", "none"],
         typer.Option("--scale", help="What divides MR intensities; CT is never scaled."),
@@ -260,6 +332,10 @@ def evaluate(
         Literal["axial", "coronal", "sagittal"],
         typer.Option("--axis", help="Direction of the slices."),
     ] = "axial",
+    protocols: Protocols = None,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Also score scans moved a little; 5 times the work.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score synthetic scans against real ones, slice by slice."""
@@ -273,9 +349,38 @@ def evaluate(
         values = {"scale": scale, "data_range": data_range, "axis": axis}
         protocol = validate_settings(Protocol, values, where="command line")
         summary = evaluate_paths(
-            reference, prediction, mask=mask, source=source, protocol=protocol, out=out
+            reference,
+            prediction,
+            mask=mask,
+            source=source,
+            labels=labels,
+            protocol=protocol,
+            protocols=protocols or (),
+            audit=audit,
+            out=out,
         )
         return show_evaluation(summary, out)
+
+    _finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=USE)
+def compare(
+    context: typer.Context,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Two or more run folders, or their scores."),
+    ],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Compare runs on the same people, each with the first, with statistics."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_comparison
+        from medtranslate.workflows.compare import compare_runs
+
+        return show_comparison(compare_runs(runs, out), out)
 
     _finish(context, job, as_json=as_json)
 

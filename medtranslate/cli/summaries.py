@@ -16,6 +16,7 @@ from medtranslate.cli.output import ExitCode, Outcome
 if TYPE_CHECKING:
     # Scoring two files must not wait for the deep-learning libraries that these import.
     from medtranslate.data.inspection import Inspection
+    from medtranslate.workflows.cross_validate import CrossValidation
     from medtranslate.workflows.preprocess import PreprocessingResult
     from medtranslate.workflows.run import RunResult
     from medtranslate.workflows.translate import TranslatedScan, Translation
@@ -95,13 +96,25 @@ def show_validation(validation: Validation) -> Outcome:
 
 def show_run(result: RunResult) -> Outcome:
     """The headline table, what could not be translated, and where everything lies."""
-    parts: list[RenderableType] = []
-    if result.translation.failed:
-        parts.append(_failure_table(result.translation.failed))
-    parts += _validation_parts(result.validation)
-    parts.append(Text.assemble(("Run    ", "bold"), str(result.folder)))
+    parts = _run_parts(result.translation.failed, result.validation, result.folder)
     code = ExitCode.PARTLY if result.translation.failed else ExitCode.DONE
     return Outcome(result.to_json(), tuple(parts), code)
+
+
+def show_cross_validation(result: CrossValidation) -> Outcome:
+    """The headline table over all folds, what could not be translated, and where it lies."""
+    parts = _run_parts(result.failed, result.validation, result.folder)
+    code = ExitCode.PARTLY if result.failed else ExitCode.DONE
+    return Outcome(result.to_json(), tuple(parts), code)
+
+
+def _run_parts(
+    failed: Sequence[TranslatedScan], validation: Validation, folder: Path
+) -> list[RenderableType]:
+    parts: list[RenderableType] = [_failure_table(failed)] if failed else []
+    parts += _validation_parts(validation)
+    parts.append(Text.assemble(("Run    ", "bold"), str(folder)))
+    return parts
 
 
 def show_evaluation(summary: Mapping[str, Any], out: Path) -> Outcome:
@@ -110,6 +123,27 @@ def show_evaluation(summary: Mapping[str, Any], out: Path) -> Outcome:
     unpaired = list(summary.get("unpaired", []))
     data = {"summary": dict(summary), "report": str(out / "report.html")}
     return Outcome(data, tuple(parts), ExitCode.PARTLY if unpaired else ExitCode.DONE)
+
+
+def show_comparison(data: Mapping[str, Any], out: Path) -> Outcome:
+    """The mean differences, what n permits to say, and where the page lies."""
+    title = f"Difference over {data['n']} people"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", overflow="fold")
+    for label in ("measure", "mean", "sign-flip p", "Holm p"):
+        table.add_column(label, justify="right", no_wrap=True)
+    for test in data["tests"]:
+        measure = test["measure"]
+        cells = (
+            _HEADLINE_MEASURES[measure],
+            _difference(test["mean"], _DIGITS[measure]),
+            *("-" if p is None else f"{p:.2g}" for p in (test["sign_flip_p"], test["holm_p"])),
+        )
+        table.add_row(Text(f"{test['method']} minus {test['minus']}"), *cells)
+    notes = [Text(f"Note: {note}", "yellow") for note in data["notes"]]
+    page = out / "comparison.html"
+    parts: list[RenderableType] = [table, Text(str(data["sentence"])), *notes]
+    return Outcome({**data, "report": str(page)}, (*parts, _report_line(page)))
 
 
 def show_phantom(out: Path, *, subjects: int) -> Outcome:
@@ -128,6 +162,7 @@ def _translation_parts(translation: Translation) -> list[RenderableType]:
         if scan.num_clipped:
             line.append(f"  ({scan.num_clipped:,} voxels clipped to the CT range)", "yellow")
         parts.append(line)
+        parts += [Text(f"  Warning: {warning}", "yellow") for warning in scan.warnings]
     if len(done) > _MAX_LISTED:
         parts.append(Text(f"... and {len(done) - _MAX_LISTED} more", "dim"))
     parts.append(
@@ -186,6 +221,10 @@ def _score_cell(score: Mapping[str, Any], digits: int, *, with_interval: bool) -
         low, high = score["interval"]
         text += f" [{low:.{digits}f}, {high:.{digits}f}]"
     return Text(text)
+
+
+def _difference(mean: float | str, digits: int) -> str:
+    return mean if isinstance(mean, str) else f"{mean:+.{digits}f}"
 
 
 def _report_line(report: Path) -> Text:

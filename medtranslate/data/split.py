@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medtranslate.data.cases import Case
 from medtranslate.data.scans import PARTS, Part
-from medtranslate.errors import DatasetError
+from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.provenance import hash_json
 from medtranslate.settings import Settings
 
@@ -43,6 +43,20 @@ class SplitSettings(Settings):
     file: Path | None = Field(
         None, description="A split.json to follow instead of drawing; all else here is ignored."
     )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        description="Cross-validation in so many runs, everybody held out once; 'test' is unused.",
+    )
+
+    @model_validator(mode="after")
+    def _folds_choose_everybody(self) -> SplitSettings:
+        fixed = [name for name in ("val_subjects", "test_subjects", "file") if getattr(self, name)]
+        if self.folds is not None and fixed:
+            raise ValueError(
+                f"folds holds out everybody once, so {' and '.join(fixed)} cannot be given as well"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -139,18 +153,23 @@ def split_subjects(
         settings: How to divide.
 
     Raises:
+        ConfigError: If the settings ask for folds.
         DatasetError: If people are named that are not there or named twice, the column is absent,
             or nobody remains to train.
     """
+    if settings.folds is not None:
+        raise ConfigError(
+            "split.folds is not one division of people but several; only 'medtranslate run' does"
+            " cross-validation. Leave it out (--set split.folds=null), or use run"
+        )
     subjects = sorted({case.subject for case in cases})
     if settings.file is not None:
         split = read_split(settings.file)
         check_people(split, cases)
         return split
     named = _read_named(subjects, settings)
-    column = {subject: participants.get(subject, {}).get("split") for subject in subjects}
-    if all(value in PARTS for value in column.values()):
-        table = {key: part for key, value in column.items() for part in PARTS if part == value}
+    table = read_split_column(subjects, participants)
+    if table is not None:
         split = Split({**table, **named})
     else:
         split = _draw(subjects, named, participants, settings)
@@ -160,6 +179,16 @@ def split_subjects(
             f"{len(split.subjects('test'))} test. Lower split.val or split.test, or add people"
         )
     return split
+
+
+def read_split_column(
+    subjects: Iterable[str], participants: Mapping[str, Mapping[str, str]]
+) -> dict[str, Part] | None:
+    """What the ``split`` column of the table says; None unless it says it of every subject."""
+    column = {subject: participants.get(subject, {}).get("split") for subject in subjects}
+    if not all(value in PARTS for value in column.values()):
+        return None
+    return {key: part for key, value in column.items() for part in PARTS if part == value}
 
 
 def _read_named(subjects: Sequence[str], settings: SplitSettings) -> dict[str, Part]:
@@ -208,7 +237,7 @@ def _draw(
             continue
         free = [subject for subject in subjects if subject not in assignment]
         count = _count(share, total=len(subjects), free=len(free), part=part)
-        strata = _group(free, participants, settings.stratify_by)
+        strata = group_by_column(free, participants, settings.stratify_by)
         for subject in _take_evenly(strata, count, seed=settings.seed):
             assignment[subject] = part
     for subject in subjects:
@@ -229,7 +258,7 @@ def _count(share: int | float, *, total: int, free: int, part: Part) -> int:
     return min(max(count, 1 if share > 0 else 0), max(free - 1, 0))
 
 
-def _group(
+def group_by_column(
     subjects: Sequence[str],
     participants: Mapping[str, Mapping[str, str]],
     column: str | None,
@@ -266,18 +295,18 @@ def _take_evenly(groups: Mapping[str, Sequence[str]], count: int, *, seed: int) 
     quotas = {value: count * len(group) / total for value, group in groups.items()}
     taken = {value: int(quota) for value, quota in quotas.items()}
     by_remainder = sorted(
-        quotas, key=lambda value: (taken[value] - quotas[value], _rank(value, seed))
+        quotas, key=lambda value: (taken[value] - quotas[value], rank_by_seed(value, seed))
     )
     for value in by_remainder[: count - sum(taken.values())]:
         taken[value] += 1
     return [
         subject
         for value, group in groups.items()
-        for subject in sorted(group, key=lambda name: _rank(name, seed))[: taken[value]]
+        for subject in sorted(group, key=lambda name: rank_by_seed(name, seed))[: taken[value]]
     ]
 
 
-def _rank(name: str, seed: int) -> str:
+def rank_by_seed(name: str, seed: int) -> str:
     """A seeded place in line that depends on nobody else."""
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 

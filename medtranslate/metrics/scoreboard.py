@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +101,16 @@ class Scoreboard:
     def summary(self, method: str, measure: str) -> Summary:
         """Mean, spread and interval over people."""
         values = list(self.by_subject(method, measure).values())
-        return summarise(values, settings=self._bootstrap)
+        return summarise(values, settings=self.bootstrap)
+
+    def over_people(self, values: Mapping[str, float]) -> Summary:
+        """One value per case, averaged within each person, then over people.
+
+        Args:
+            values: Case name to value; cases may be missing, but not all.
+        """
+        people = mean_by_subject(values, self.subjects)
+        return summarise(list(people.values()), settings=self.bootstrap)
 
     def difference(self, baseline: str, measure: str) -> Difference:
         """Model minus ``baseline``, person by person."""
@@ -108,7 +118,7 @@ class Scoreboard:
             self.by_subject(self.model, measure),
             self.by_subject(baseline, measure),
             goodness=lambda value: goodness(measure, value),
-            settings=self._bootstrap,
+            settings=self.bootstrap,
         )
 
     def best_baseline(self, measure: str) -> str | None:
@@ -167,12 +177,18 @@ class Scoreboard:
         }
 
     @property
-    def _bootstrap(self) -> Bootstrap:
-        return Bootstrap(
-            level=self.protocol.interval_level,
-            num_resamples=self.protocol.interval_resamples,
-            seed=self.protocol.interval_seed,
-        )
+    def bootstrap(self) -> Bootstrap:
+        """How intervals are drawn, by the protocol."""
+        return make_bootstrap(self.protocol)
+
+
+def make_bootstrap(protocol: Protocol) -> Bootstrap:
+    """How a protocol draws its intervals."""
+    return Bootstrap(
+        level=protocol.interval_level,
+        num_resamples=protocol.interval_resamples,
+        seed=protocol.interval_seed,
+    )
 
 
 def goodness(measure: str, value: float) -> float:

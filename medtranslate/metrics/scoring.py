@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
@@ -137,15 +137,20 @@ def score_against(yardstick: Yardstick, prediction: np.ndarray) -> CaseScores:
     """
     with ThreadPoolExecutor(max_workers=1) as second:
         volume = second.submit(_score_volume, yardstick, prediction)
-        slices = tuple(_score_slices(yardstick, prediction))
-    means = {
+        slices = tuple(score_slices(yardstick, prediction))
+    return CaseScores(slices=slices, values=average_slices(slices) | volume.result())
+
+
+def average_slices(slices: Sequence[SliceScores]) -> dict[str, float]:
+    """Mean of each of ``SLICE_MEASURES`` over the slices that count, at least one."""
+    return {
         name: float(np.mean([row.values[name] for row in slices if row.scored]))
         for name in SLICE_MEASURES
     }
-    return CaseScores(slices=slices, values=means | volume.result())
 
 
-def _score_slices(yardstick: Yardstick, prediction: np.ndarray) -> Iterator[SliceScores]:
+def score_slices(yardstick: Yardstick, prediction: np.ndarray) -> Iterator[SliceScores]:
+    """Score every slice, in file order; arguments as :func:`score_against`."""
     triples = zip(yardstick.reference, prediction, yardstick.mask, strict=True)
     for index, (reference, predicted, mask) in enumerate(triples):
         scored = bool(yardstick.scored[index])

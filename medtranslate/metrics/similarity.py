@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,24 +199,40 @@ def masked_ssim(
     """
     if not mask.any():
         raise ValueError("mask is empty: no voxel to average over")
-    thickness = _SLAB_THICKNESS if mask.ndim == 3 else len(mask)
     total = 0.0
-    for start in range(0, len(mask), thickness):
-        stop = min(start + thickness, len(mask))
-        if not mask[start:stop].any():
-            continue
-        box = _grow_slab(mask, start, stop, margin=window.radius)
+    for box, counted in iterate_slabs(mask, margin=window.radius):
         similarity = ssim_map(
             np.where(mask[box], reference[box], background),
             np.where(mask[box], prediction[box], background),
             data_range=data_range,
             window=window,
         )
+        total += float(similarity[counted].sum())
+    return total / int(np.count_nonzero(mask))
+
+
+def iterate_slabs(
+    mask: np.ndarray, *, margin: int
+) -> Iterator[tuple[tuple[slice, ...], np.ndarray]]:
+    """Boxes that together hold every voxel of the mask once, each grown by the reach of a window.
+
+    Args:
+        mask: Boolean, shape ``(i, j)`` or ``(i, j, k)``.
+        margin: Voxels that the window sees beyond the one it belongs to.
+
+    Yields:
+        A box of the array, and which voxels of that box belong to it.
+    """
+    thickness = _SLAB_THICKNESS if mask.ndim == 3 else len(mask)
+    for start in range(0, len(mask), thickness):
+        stop = min(start + thickness, len(mask))
+        if not mask[start:stop].any():
+            continue
+        box = _grow_slab(mask, start, stop, margin=margin)
         counted = mask[box].copy()
         counted[: start - box[0].start] = False
         counted[stop - box[0].start :] = False
-        total += float(similarity[counted].sum())
-    return total / int(np.count_nonzero(mask))
+        yield box, counted
 
 
 def _grow_slab(mask: np.ndarray, start: int, stop: int, *, margin: int) -> tuple[slice, ...]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import bootstrap
 
 MIN_PEOPLE_FOR_INTERVAL = 2
+_ROUNDING = 1e-12
+"""People whose values differ by no more, relatively, are equal: BCa divides by their spread."""
+
+IntervalMethod = Literal["percentile", "BCa"]
 
 
 @dataclass(frozen=True)
@@ -92,13 +96,18 @@ def json_number(value: float) -> float | str:
 
 
 def bootstrap_interval(
-    values: Sequence[float], *, settings: Bootstrap | None = None
+    values: Sequence[float],
+    *,
+    settings: Bootstrap | None = None,
+    method: IntervalMethod = "percentile",
 ) -> tuple[float, float] | None:
-    """Percentile bootstrap interval of the mean, people drawn with replacement.
+    """Bootstrap interval of the mean, people drawn with replacement.
 
     Args:
         values: One finite number per person.
         settings: Level, draws and seed.
+        method: ``percentile``, or ``BCa``: corrected for bias and skewness (Efron, JASA
+            1987;82:171-185), which matters where people are few or one stands apart.
 
     Returns:
         Lower and upper end, or None when fewer than two people or an infinite value leave nothing
@@ -110,18 +119,22 @@ def bootstrap_interval(
     """
     if len(values) < MIN_PEOPLE_FOR_INTERVAL or not np.isfinite(values).all():
         return None
-    return _draw_interval(tuple(float(value) for value in values), settings or Bootstrap())
+    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
+        return float(min(values)), float(max(values))
+    return _draw_interval(tuple(float(value) for value in values), settings or Bootstrap(), method)
 
 
 @lru_cache(maxsize=1024)
-def _draw_interval(values: tuple[float, ...], settings: Bootstrap) -> tuple[float, float]:
+def _draw_interval(
+    values: tuple[float, ...], settings: Bootstrap, method: IntervalMethod
+) -> tuple[float, float]:
     """The draws, once for each set of values: tables, files and report ask for the same ones."""
     result = bootstrap(
         (np.asarray(values),),
         np.mean,
         n_resamples=settings.num_resamples,
         confidence_level=settings.level,
-        method="percentile",
+        method=method,
         rng=np.random.default_rng(settings.seed),
     )
     low, high = result.confidence_interval
@@ -160,8 +173,6 @@ def compare(
 ) -> Difference:
     """Paired difference ``model - baseline`` over the people both were scored on.
 
-    Two infinite values differ by 0.
-
     Args:
         model: Person to value.
         baseline: Person to value, the same people.
@@ -171,21 +182,33 @@ def compare(
     Raises:
         ValueError: If the two were not scored on the same people.
     """
-    if not model or set(model) != set(baseline):
-        raise ValueError("model and baseline were not scored on the same people")
-    subjects = sorted(model)
-    differences = [
-        0.0 if model[subject] == baseline[subject] else model[subject] - baseline[subject]
-        for subject in subjects
-    ]
+    differences = list(pair_differences(model, baseline).values())
     with np.errstate(invalid="ignore"):  # +inf and -inf together have no mean
         mean = float(np.mean(differences))
     return Difference(
         mean=mean,
         interval=bootstrap_interval(differences, settings=settings),
         n=len(differences),
-        better=sum(goodness(model[one]) > goodness(baseline[one]) for one in subjects),
+        better=sum(goodness(model[one]) > goodness(baseline[one]) for one in model),
     )
+
+
+def pair_differences(model: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float]:
+    """``model - baseline`` for each person, sorted by person; two infinite values differ by 0.
+
+    Raises:
+        ValueError: If the two were not scored on the same people.
+
+    Example:
+        >>> pair_differences({"b": 21.0, "a": 18.0}, {"a": 17.0, "b": 19.0})
+        {'a': 1.0, 'b': 2.0}
+    """
+    if not model or set(model) != set(baseline):
+        raise ValueError("model and baseline were not scored on the same people")
+    return {
+        subject: 0.0 if model[subject] == baseline[subject] else model[subject] - baseline[subject]
+        for subject in sorted(model)
+    }
 
 
 def mean_by_subject(values: Mapping[str, float], subjects: Mapping[str, str]) -> dict[str, float]:

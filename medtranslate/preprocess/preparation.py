@@ -35,6 +35,9 @@ _NAMED_VERSIONS = (
     "medtranslate", "monai", "nibabel", "numpy", "scikit-image", "scipy", "SimpleITK", "torch"
 )  # fmt: skip
 
+STEPS_REVISION = "2"
+"""Raised whenever a step gives other voxels than before, so that no cache answers with old ones."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
@@ -173,9 +176,10 @@ def run_chain(chain: Compose, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def used_versions() -> dict[str, str]:
-    """Versions of the libraries whose code touches the voxels here."""
+    """Versions of the libraries whose code touches the voxels here, and of our own steps."""
     versions = software_versions()
-    return {name: versions[name] for name in _NAMED_VERSIONS if name in versions}
+    named = {name: versions[name] for name in _NAMED_VERSIONS if name in versions}
+    return named | {"steps": STEPS_REVISION}
 
 
 def hash_settings(settings: PreprocessSettings) -> str:

@@ -1,18 +1,19 @@
-"""One HTML page from a scoreboard: no network, no script, readable in fifty years."""
+"""One HTML page from a scoreboard: no network, and readable without its script."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.scoring import MEASURES
+from medtranslate.report.browser import SliceBrowser
 from medtranslate.report.curves import draw_curves
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.report.headline import make_measure_table
+from medtranslate.report.page import render_page
 from medtranslate.report.panels import SlicePicture, find_window
 from medtranslate.report.pictures import Panel, draw_panels, error_gradient
 from medtranslate.report.plots import style_of
@@ -32,11 +33,13 @@ class CasePictures:
         case: Name of the case.
         fullest: The scored slice with the most mask voxels.
         worst: The scored slice with the lowest PSNR.
+        browser: The scored slices to leaf through.
     """
 
     case: str
     fullest: SlicePicture
     worst: SlicePicture
+    browser: SliceBrowser
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,14 @@ class Example:
         case: Its name.
         scores: Its scores, in words.
         rows: Caption and panels.
+        browser: The scored slices to leaf through.
     """
 
     title: str
     case: str
     scores: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
+    browser: SliceBrowser
 
 
 def build_report(
@@ -73,15 +78,9 @@ def build_report(
     Returns:
         HTML with every picture, curve and style inside.
     """
-    environment = Environment(
-        loader=PackageLoader("medtranslate.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     examples, window_text = _make_examples(board, details, pictures)
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         details=details,
         board=board,
         one_person=len(set(board.subjects.values())) == 1,
@@ -148,7 +147,8 @@ def _make_examples(
             )
             for rule, one in rows
         )
-        examples.append(Example(title, shown.case, _describe_case(board, shown.case), drawn))
+        words = _describe_case(board, shown.case)
+        examples.append(Example(title, shown.case, words, drawn, shown.browser))
     low, high = (edge + ct_low if board.is_ct else edge for edge in (window.low, window.high))
     grey = f"{low:.0f} to {high:.0f} HU" if board.is_ct else f"{low:.3g} to {high:.3g}, {unit}"
     grey = grey.replace("-", "\u2212")

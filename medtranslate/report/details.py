@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class EvaluationDetails:
         command: The command that makes the scores again.
         mask: Where masks came from, in words.
         notes: Sentences for the reader, such as cases left out.
+        checklist: ``claim`` to end the report with that checklist.
     """
 
     title: str = "Evaluation"
@@ -33,3 +35,4 @@ class EvaluationDetails:
     command: str = ""
     mask: str = ""
     notes: Sequence[str] = ()
+    checklist: Literal["claim"] | None = None

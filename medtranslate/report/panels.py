@@ -15,6 +15,7 @@ _MARGIN_VOXELS = 6
 _MIN_SHARE = 0.5
 """A slice through a small part is enlarged, to no less than this share of the whole patient."""
 _CT_WINDOW_HU = (-250.0, 1000.0)
+_CT_ERROR_HU = 200.0
 _VIEW_PERCENTILE = 99.5
 _ERROR_PERCENTILE = 95
 
@@ -58,6 +59,7 @@ def cut_slice(
     psnr: float,
     prediction: np.ndarray,
     source: np.ndarray | None,
+    enlarge: bool = True,
 ) -> SlicePicture:
     """Take one slice out of a case.
 
@@ -68,6 +70,7 @@ def cut_slice(
         psnr: Score of the slice, in dB.
         prediction: Shape of the yardstick, scored units.
         source: Shape ``(i, j, k)``, any unit; it gets a window of its own.
+        enlarge: Show a small slice larger; off, every slice of a case is cut by the same box.
     """
     axis = yardstick.protocol.axis
     rest = [number for number in range(3) if number != yardstick.voxel_axis]
@@ -75,7 +78,7 @@ def cut_slice(
     spacing = [geometry.spacing[number] for number in rest]
     across, _ = _VIEWS[axis]
     transpose = letters[0] in across
-    box = _choose_box(yardstick.mask, index)
+    box = _choose_box(yardstick.mask, index if enlarge else None)
 
     def turn(plane: np.ndarray) -> np.ndarray:
         plane = plane[box].astype(np.float32)
@@ -99,10 +102,10 @@ def cut_slice(
     )
 
 
-def _choose_box(mask: np.ndarray, index: int) -> tuple[slice, ...]:
+def _choose_box(mask: np.ndarray, index: int | None) -> tuple[slice, ...]:
     """Rows and columns to show: the patient's box, or a part of its shape around a small slice."""
     whole = bounding_box(np.logical_or.reduce(mask), margin=_MARGIN_VOXELS)
-    if not mask[index].any():
+    if index is None or not mask[index].any():
         return whole
     part = bounding_box(mask[index], margin=_MARGIN_VOXELS)
     sizes = [edge.stop - edge.start for edge in whole]
@@ -145,6 +148,20 @@ def find_window(pictures: Sequence[SlicePicture], *, is_ct: bool, ct_low: float)
     inside = np.concatenate([one.reference[one.mask] for one in pictures])
     high = float(np.percentile(inside, _VIEW_PERCENTILE))
     return Window(low=0.0, high=high if high > 0 else 1.0, error=error)
+
+
+def fixed_window(data_range: float, *, is_ct: bool, ct_low: float) -> Window:
+    """A window that needs no look at the slices: the range of the scores, errors to a fifth of it.
+
+    Args:
+        data_range: Range of scored units.
+        is_ct: Whether scored units are HU above ``ct_low``; then -250 to 1000 HU and errors to 200.
+        ct_low: Lower end of the CT range, in HU.
+    """
+    if is_ct:
+        low, high = (edge - ct_low for edge in _CT_WINDOW_HU)
+        return Window(low=low, high=high, error=_CT_ERROR_HU)
+    return Window(low=0.0, high=data_range, error=data_range / 5)
 
 
 def _round_up(value: float) -> float:

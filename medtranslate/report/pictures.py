@@ -18,7 +18,7 @@ from medtranslate.report.panels import SlicePicture, Window
 _WIDTH_PIXELS = 480
 _MAX_HEIGHT_PIXELS = 720
 _DPI = 100
-_ERROR_MAP = "berlin"
+ERROR_MAP = "berlin"
 """Diverging with a dark middle: no error is black, like the space around the patient."""
 _MARK_COLOUR = "#f2f2f0"
 _SYNTHETIC_COLOUR = "#ffd166"
@@ -82,7 +82,7 @@ def draw_panels(
             panels.append(_panel(title, grey, picture))
     error = np.where(picture.mask, picture.prediction - picture.reference, 0.0)
     position = np.clip(error / window.error, -1, 1) / 2 + 0.5
-    colours = colormaps[_ERROR_MAP](position)[..., :3]
+    colours = colormaps[ERROR_MAP](position)[..., :3]
     colours[~picture.mask] = 0.0
     detail = f", from -{window.error:g} to {window.error:g} {error_unit}"
     panels.append(_panel("Synthetic \u2212 real", colours, picture, detail=detail))
@@ -92,7 +92,7 @@ def draw_panels(
 def error_gradient(steps: int = 9) -> str:
     """The error map as the colour stops of a CSS gradient, negative first."""
     positions = np.linspace(0, 1, steps)
-    return ", ".join(to_hex(colormaps[_ERROR_MAP](position)) for position in positions)
+    return ", ".join(to_hex(colormaps[ERROR_MAP](position)) for position in positions)
 
 
 def _to_grey(plane: np.ndarray, low: float, high: float) -> np.ndarray:

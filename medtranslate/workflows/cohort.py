@@ -9,7 +9,7 @@ from pathlib import Path
 from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.data.leakage import guard_split
-from medtranslate.data.scans import Part
+from medtranslate.data.scans import DatasetIndex, Part
 from medtranslate.data.split import Split, split_subjects
 from medtranslate.pipeline import Pipeline
 
@@ -41,9 +41,14 @@ def assemble_cohort(pipeline: Pipeline, datasets: Sequence[Path]) -> Cohort:
     """
     indexes = index_datasets(datasets)
     cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
-    participants = {
-        subject: dict(values) for index in indexes for subject, values in index.participants.items()
-    }
+    participants = join_participants(indexes)
     split = split_subjects(cases, participants, pipeline.split)
     guard_split(split, cases)
     return Cohort(tuple(cases), split, participants)
+
+
+def join_participants(indexes: Sequence[DatasetIndex]) -> dict[str, dict[str, str]]:
+    """What the datasets say of each subject, by subject key."""
+    return {
+        subject: dict(values) for index in indexes for subject, values in index.participants.items()
+    }

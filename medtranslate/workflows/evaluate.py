@@ -20,14 +20,19 @@ from medtranslate.metrics.scoring import CaseScores, score_against
 from medtranslate.metrics.yardstick import Yardstick, make_yardstick, require_same_grid
 from medtranslate.preprocess.masks import find_head, find_nonzero
 from medtranslate.provenance import software_versions
+from medtranslate.report.browser import SliceBrowser, make_browser, thin_slices
 from medtranslate.report.build import CasePictures, build_report
+from medtranslate.report.checklist import claim_checklist
 from medtranslate.report.details import EvaluationDetails
-from medtranslate.report.panels import cut_slice
+from medtranslate.report.panels import cut_slice, fixed_window
 from medtranslate.report.tables import write_tables
 from medtranslate.report.wording import cautions, headline
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis, Findings
-from medtranslate.workflows.pairing import Pair, pair_paths
+from medtranslate.workflows.analyses.choose import choose_analyses
+from medtranslate.workflows.labels import read_labels
+from medtranslate.workflows.outputs import is_ours
+from medtranslate.workflows.pairing import Pair, find_labels, pair_paths
 from medtranslate.workflows.scored_case import ScoredCase
 
 COPY_BASELINE = "copy of the source"
@@ -104,7 +109,10 @@ def evaluate_paths(
     protocol: Protocol,
     mask: Path | None = None,
     source: Path | None = None,
+    labels: Path | None = None,
     model_name: str = "prediction",
+    protocols: Sequence[str] = (),
+    audit: bool = False,
     command: str = "",
 ) -> dict[str, Any]:
     """Score a prediction file, or a folder of them, against the real scans.
@@ -116,7 +124,10 @@ def evaluate_paths(
         protocol: The rule.
         mask: A mask or a folder; the reference's foreground if None.
         source: What the predictions were made from; adds the copy-the-source baseline.
+        labels: Masks and segmentations to look at the scores by, a file or a folder.
         model_name: What to call the predictions.
+        protocols: Names of the rules to score by beside ``protocol``, see ``resolve_rules``.
+        audit: Also score the scans moved a little; about five times the work.
         command: For the report: how to make it again.
 
     Returns:
@@ -126,8 +137,10 @@ def evaluate_paths(
         DatasetError: If nothing pairs, a choice is ambiguous, or a case cannot be scored.
         VolumeReadError: If a file is not one readable scan.
         GeometryError: If grids differ.
-        ConfigError: If the protocol lacks a number that the scans need.
+        ConfigError: If the protocol lacks a number that the scans need, or a name of
+            ``protocols`` is not known.
     """
+    analyses = choose_analyses(protocols=protocols, alignment=audit)
     pairing = pair_paths(reference, prediction, mask=mask, source=source)
     notes = [f"Left out for want of a partner: {', '.join(pairing.unpaired)}."] * bool(
         pairing.unpaired
@@ -141,8 +154,8 @@ def evaluate_paths(
         how_made={"software": ", ".join(f"{k} {v}" for k, v in software_versions().items())},
         command=command,
     )
-    cases = (_read_case(pair, protocol, model_name) for pair in pairing.pairs)
-    summary = evaluate_cases(cases, protocol=protocol, out=out, details=details)
+    cases = (_read_case(pair, protocol, model_name, labels) for pair in pairing.pairs)
+    summary = evaluate_cases(cases, protocol=protocol, out=out, details=details, analyses=analyses)
     return summary | {"unpaired": list(pairing.unpaired)}
 
 
@@ -228,7 +241,36 @@ def _take_pictures(
         )
         for row in (fullest, worst)
     ]
-    return CasePictures(case.name, shown[0], shown[1])
+    return CasePictures(
+        case.name, shown[0], shown[1], _make_browser(case, yardstick, prediction, scores)
+    )
+
+
+def _make_browser(
+    case: ScoredCase, yardstick: Yardstick, prediction: np.ndarray, scores: CaseScores
+) -> SliceBrowser:
+    scored = {row.index: row for row in scores.slices if row.scored}
+    fullest = max(scored.values(), key=lambda row: row.mask_voxels)
+    pictures = [
+        cut_slice(
+            yardstick,
+            case.reference.geometry,
+            index=index,
+            psnr=scored[index].values["psnr"],
+            prediction=prediction,
+            source=None if case.source is None else case.source.voxels,
+            enlarge=False,
+        )
+        for index in thin_slices(list(scored), keep=fullest.index)
+    ]
+    window = fixed_window(
+        yardstick.data_range, is_ct=yardstick.is_ct, ct_low=yardstick.protocol.ct_range_hu[0]
+    )
+    names = [
+        "" if one is None or one.modality is None else one.modality
+        for one in (case.source, case.reference)
+    ]
+    return make_browser(pictures, window, source_name=names[0], target_name=names[1])
 
 
 def _refuse_mixture(kinds: Mapping[tuple[bool, bool], str]) -> None:
@@ -259,10 +301,13 @@ def _write(
     summary = {
         "headline": headline(board, held_out=details.held_out),
         "notes": [*cautions(board), *details.notes],
+        "split": dict(details.split),
         **board.to_json(),
         **{name: dict(found.summary) for name, found in findings.items()},
     }
     sections = [found.section for found in findings.values()]
+    if details.checklist == "claim":
+        sections.append(claim_checklist(board, details, sections))
     page = build_report(board, details, pictures, sections)
     write_tables(out, board, summary=summary, protocol=protocol)
     for found in findings.values():
@@ -272,7 +317,7 @@ def _write(
     return summary
 
 
-def _read_case(pair: Pair, protocol: Protocol, model_name: str) -> ScoredCase:
+def _read_case(pair: Pair, protocol: Protocol, model_name: str, labels: Path | None) -> ScoredCase:
     modality = _modality(pair.reference)
     reference = read_volume(pair.reference, modality=modality)
     prediction = read_volume(pair.prediction, modality=modality)
@@ -284,6 +329,8 @@ def _read_case(pair: Pair, protocol: Protocol, model_name: str) -> ScoredCase:
     if pair.source is not None:
         source = read_volume(pair.source, modality=_modality(pair.source))
         predictions[COPY_BASELINE] = (source, _own_scale(source, mask, protocol))
+    paths = {} if labels is None else find_labels(labels, pair)
+    regions = read_labels(paths, like=reference.geometry)
     return ScoredCase(
         name=pair.name,
         subject=pair.subject,
@@ -292,6 +339,8 @@ def _read_case(pair: Pair, protocol: Protocol, model_name: str) -> ScoredCase:
         mask=mask,
         source=source,
         context={"grid": reference.geometry.describe(), "file": pair.reference.name},
+        labels=regions.regions,
+        labels_left_out=regions.left_out,
     )
 
 
@@ -327,12 +376,17 @@ def _modality(path: Path) -> str | None:
 
 
 def _doubts(pairs: Iterable[Pair]) -> list[str]:
-    """Pairs given as two files whose names belong to different people."""
+    """What looks as if the wrong files had been given: other people, or the two swapped."""
     return list(_find_doubts(pairs))
 
 
 def _find_doubts(pairs: Iterable[Pair]) -> Iterator[str]:
     for pair in pairs:
+        if is_ours(pair.reference):
+            yield (
+                f"{pair.reference.name} is the reference, and its sidecar says that it is "
+                "synthetic. Are reference and prediction swapped?"
+            )
         names = [parse_bids_name(path) for path in (pair.reference, pair.prediction)]
         subjects = [name.get("sub") for name in names if name is not None]
         if len(set(subjects)) > 1:

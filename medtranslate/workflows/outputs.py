@@ -14,6 +14,7 @@ from medtranslate.errors import DatasetError
 from medtranslate.io import parse_bids_name, prediction_name, scan_suffix, sidecar_path
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.writing import WRITTEN_SUFFIXES
+from medtranslate.workflows.deviation import deviation_path
 
 PROJECT = "medtranslate"
 
@@ -25,16 +26,19 @@ Each volume has a JSON sidecar that says from which scan and by which model it w
 """
 
 
-def plan_outputs(cases: Sequence[Case], target: str, out: Path) -> list[Path]:
+def plan_outputs(
+    cases: Sequence[Case], target: str, out: Path, *, with_deviation: bool = False
+) -> list[Path]:
     """Where the prediction of each case goes.
 
     Args:
         cases: What is translated.
         target: Selector of the target contrast.
         out: A file (its name ends as a scan) for one case, else the folder of a derived dataset.
+        with_deviation: Whether a volume of standard deviations will lie beside each.
 
     Returns:
-        One path per case.
+        One path per case, of the prediction.
 
     Raises:
         DatasetError: If several cases share one output, or something that is not ours, a source
@@ -49,7 +53,8 @@ def plan_outputs(cases: Sequence[Case], target: str, out: Path) -> list[Path]:
     else:
         paths = _plan_names(cases, target, out)
         _check_folder(out)
-    _check_overwriting(paths, cases)
+    beside = [deviation_path(path) for path in paths] if with_deviation else []
+    _check_overwriting([*paths, *beside], cases)
     return paths
 
 
@@ -90,6 +95,17 @@ def is_ours(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(data, dict) and data.get("Synthetic") is True and _is_made_here(data)
+
+
+def drop_stale_deviation(prediction: Path) -> None:
+    """Remove the standard deviations of an earlier prediction that a plain one takes the place of.
+
+    Their intervals lie around the earlier mean. Only what was made here is removed.
+    """
+    beside = deviation_path(prediction)
+    if is_ours(beside):
+        beside.unlink(missing_ok=True)
+        sidecar_path(beside).unlink()
 
 
 def _is_made_here(data: Mapping[str, Any]) -> bool:

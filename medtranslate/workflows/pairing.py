@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medtranslate.data.scans import contrast_of
 from medtranslate.errors import DatasetError
 from medtranslate.io import BidsName, parse_bids_name, scan_suffix
+from medtranslate.workflows.deviation import DEVIATION_DESC
 
 _NOT_IMAGES = ("mask", "dseg")
 
@@ -152,6 +154,37 @@ def _choose(
     )
 
 
+def find_labels(labels: Path, pair: Pair) -> dict[str, Path]:
+    """The masks and segmentations that belong to a pair, name to file.
+
+    Args:
+        labels: A file, or a folder in which BIDS names tell by subject and session whose they are.
+        pair: The case; its own mask is no label.
+
+    Raises:
+        DatasetError: If the path is absent.
+    """
+    if not labels.exists():
+        raise DatasetError(f"{labels}: no such file or folder")
+    found = [labels]
+    if labels.is_dir():
+        found = [
+            path
+            for path in _list_scans(labels, keep=_is_mask)
+            if _key(path) == _key(pair.reference) and path != pair.mask
+        ]
+    names = [_label_name(path) for path in found]
+    return {
+        name if names.count(name) == 1 else path.name: path
+        for name, path in zip(names, found, strict=True)
+    }
+
+
+def _label_name(path: Path) -> str:
+    parsed = parse_bids_name(path)
+    return path.name if parsed is None else contrast_of(parsed.suffix, dict(parsed.entities))
+
+
 def _find_partner(prediction: Path, references: Sequence[Path]) -> Path | None:
     found = [path for path in references if _key(path) == _key(prediction)]
     if len(found) > 1 or (found and _contrast(found[0]) and _contrast(prediction)):
@@ -175,7 +208,9 @@ def _list_scans(folder: Path, *, keep: Callable[[Path], bool]) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     parsed = parse_bids_name(path)
-    return parsed is None or parsed.suffix not in _NOT_IMAGES
+    if parsed is None:
+        return True
+    return parsed.suffix not in _NOT_IMAGES and parsed.get("desc") != DEVIATION_DESC
 
 
 def _is_mask(path: Path) -> bool:

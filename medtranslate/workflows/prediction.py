@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
@@ -18,18 +17,20 @@ from medtranslate.data.familiarity import Departure, TrainingRange, measure_trai
 from medtranslate.data.scans import Selector
 from medtranslate.data.split import Split
 from medtranslate.errors import CheckpointError, ConfigError
-from medtranslate.inference.predict import InferencePlan, plan_inference, predict_with_plan
+from medtranslate.inference.predict import InferencePlan, plan_inference
+from medtranslate.inference.spread import measure_spread
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
+from medtranslate.metrics.calibration import Calibration
 from medtranslate.networks.generator import Generator
-from medtranslate.networks.inputs import NUM_CHANNELS, make_inputs
+from medtranslate.networks.inputs import NUM_CHANNELS
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
 from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
-from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY, make_fabric
+from medtranslate.workflows.views import predict_levelled_views
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +41,14 @@ class Prediction:
         volume: On the source's own grid, in the model's stored unit.
         num_clipped: Voxels outside the CT range that were set to its ends; 0 for MR.
         plan: Whole volume or windows.
+        sd: Voxel-wise standard deviation of the predictions that ``volume`` is the mean of, in its
+            unit, 0 outside the mask; None if it is one prediction.
     """
 
     volume: Volume
     num_clipped: int
     plan: InferencePlan
+    sd: Volume | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +60,18 @@ class Translator:
         pipeline: The job it was trained by.
         generator: With the trained weights, on the device of ``fabric``.
         fabric: Device and precision.
+        calibration: Makes intervals of standard deviations. With it a prediction is the mean of
+            the plain, the mirrored and the companions' predictions, and has their deviation; None
+            for plain predictions.
+        companions: Further models that predict the same target from the same source.
     """
 
     model: LoadedModel
     pipeline: Pipeline
     generator: Generator
     fabric: Fabric
+    calibration: Calibration | None = None
+    companions: tuple[Translator, ...] = ()
 
     @property
     def target_suffix(self) -> str:
@@ -96,40 +106,74 @@ class Translator:
         Raises:
             CheckpointError: If the model predicts voxels that are not finite.
         """
+        plan = self._plan(prepared)
+        mean, sd = self._predict_on_grid(prepared, plan)
+        volume, num_clipped = self.restore(mean, prepared)
+        restored_sd = None if sd is None else self._restore_sd(sd, prepared)
+        return Prediction(volume, num_clipped, plan, restored_sd)
+
+    def predict_normalised(self, prepared: Prepared) -> Tensor:
+        """Predict as :meth:`predict` does, and stay on the model grid in the normalised unit.
+
+        Returns:
+            Shape ``(1, i, j, k)``, on the CPU; not blanked outside the mask.
+
+        Raises:
+            CheckpointError: If the model predicts voxels that are not finite.
+        """
+        mean, _ = self._predict_on_grid(prepared, self._plan(prepared))
+        return mean
+
+    def _predict_on_grid(
+        self, prepared: Prepared, plan: InferencePlan
+    ) -> tuple[Tensor, Tensor | None]:
+        """The normalised prediction, and its deviation if it is the mean of several."""
+        if self.calibration is None:
+            return next(self._predict_views(prepared, plan)), None
+        views = (
+            view
+            for one in (self, *self.companions)
+            for view in one._predict_views(prepared, one._plan(prepared))
+        )
+        spread = measure_spread(views)
+        return spread.mean, spread.sd
+
+    def _plan(self, prepared: Prepared) -> InferencePlan:
         i, j, k = prepared.source.shape[1:]
-        source = self.fabric.to_device(make_inputs(prepared.source, prepared.mask))
-        divisor = self.pipeline.method.generator.divisor
-        plan = plan_inference(
+        return plan_inference(
             (i, j, k),
             settings=self.pipeline.inference,
-            divisor=divisor,
+            divisor=self.pipeline.method.generator.divisor,
             bytes_per_voxel=estimate_memory(self.pipeline.method.generator),
-            device=source.device,
+            device=self.fabric.device,
         )
-        with self.fabric.autocast():
-            normalised = predict_with_plan(self.generator, source, plan=plan, divisor=divisor)
-        bad = int((~torch.isfinite(normalised)).sum())
-        if bad:
-            raise CheckpointError(
-                f"{prepared.name}: the model predicts {bad:,} voxels that are not finite; it cannot"
-                " be used for this scan"
-            )
-        levelled = level_image(
-            self.pipeline, self.generator, normalised, inputs=source, mask=prepared.mask
+
+    def _predict_views(self, prepared: Prepared, plan: InferencePlan) -> Iterator[Tensor]:
+        """Normalised predictions on the model grid, one at a time, the plain one first."""
+        return predict_levelled_views(
+            self.pipeline,
+            self.generator,
+            self.fabric,
+            name=prepared.name,
+            source=prepared.source,
+            mask=prepared.mask,
+            plan=plan,
         )
-        volume, num_clipped = self.restore(levelled, prepared)
-        return Prediction(volume, num_clipped, plan)
 
     def predict_baselines(self, prepared: Prepared) -> dict[str, Volume]:
         """Predict with every baseline, brought back the same way."""
-        normalised = predict_baselines(
+        normalised = self.predict_normalised_baselines(prepared)
+        return {name: self.restore(image, prepared)[0] for name, image in normalised.items()}
+
+    def predict_normalised_baselines(self, prepared: Prepared) -> dict[str, Tensor]:
+        """Predict with every baseline; as :meth:`predict_normalised`."""
+        return predict_baselines(
             prepared.source,
             prepared.mask,
             histogram=self.histogram,
             lookup=lookup_from_weights(self.model.weights, prefix="lookup."),
             rank_lookup=lookup_from_weights(self.model.weights, prefix="rank_lookup."),
         )
-        return {name: self.restore(image, prepared)[0] for name, image in normalised.items()}
 
     def restore(self, normalised: Tensor, prepared: Prepared) -> tuple[Volume, int]:
         """Stored values on the source's grid, background outside the mask; CT is clipped."""
@@ -173,6 +217,12 @@ class Translator:
                 f"{self.model.folder}: the '{RANGE_KEY}' of its sources cannot be used ({error});"
                 " train the model again"
             ) from error
+
+    def _restore_sd(self, sd: Tensor, prepared: Prepared) -> Volume:
+        """A deviation in the unit of the prediction, 0 outside the mask."""
+        scale = replace(self.model.scale, offset=0.0)
+        volume = restore(sd, prepared, scale=scale, blank_outside_mask=True)
+        return replace(volume, modality=self.target_suffix)
 
     @property
     def histogram(self) -> HistogramMatch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,20 @@ def preprocess_dataset(
         target=pipeline.target,
         mask=pipeline.mask,
     )
-    progress.stage("prepare", len(cases))
     records: dict[str, dict[str, Any]] = {}  # plain data for JSON
+    for case, arrays in prepare_cases(pipeline, cases, cache=cache, progress=progress):
+        written = _write_images(out, case.name, arrays)
+        records[case.name] = describe_case(case, arrays) | {"written": written}
+    write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
+    worse = tuple(name for name, record in records.items() if _got_worse(record))
+    return PreprocessingResult(out / RECORD_FILE, tuple(records), worse)
+
+
+def prepare_cases(
+    pipeline: Pipeline, cases: Sequence[Case], *, cache: Path | None, progress: Progress
+) -> Iterator[tuple[Case, PreparedArrays]]:
+    """Prepare one case after another, from the cache where they are there already."""
+    progress.stage("prepare", len(cases))
     for number, case in enumerate(cases):
         progress.update(number, case.name)
         arrays = load_or_prepare(
@@ -85,14 +97,10 @@ def preprocess_dataset(
             transform=case.transform,
             cache=cache,
         )
-        written = _write_images(out, case.name, arrays)
-        records[case.name] = describe_case(case, arrays) | {"written": written}
+        if arrays.registration is not None and arrays.registration.worse:
+            _LOGGER.warning("%s: registration made the pair worse; it was left alone", case.name)
+        yield case, arrays
     progress.update(len(cases))
-    write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
-    worse = tuple(name for name, record in records.items() if _got_worse(record))
-    for name in worse:
-        _LOGGER.warning("%s: registration made the pair worse; it was left alone", name)
-    return PreprocessingResult(out / RECORD_FILE, tuple(records), worse)
 
 
 # Plain data for JSON, here and below.

@@ -12,7 +12,7 @@ from medtranslate.checkpoint import load_model
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
-from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train
 from medtranslate.workflows.translate import Translation, translate_cases
@@ -74,9 +74,14 @@ def run_pipeline(
             "the split holds nobody out (test), so nothing could be scored. Raise split.test, or"
             " use 'medtranslate train'"
         )
+    if pipeline.evaluation.uncertainty and not cohort.part("val"):
+        raise DatasetError(
+            "the split lets nobody validate (val), so uncertainty could not be calibrated. Raise"
+            " split.val, or set evaluation.uncertainty: false"
+        )
     if not (resume and _is_trained(pipeline, cohort, out)):
         train(pipeline, datasets, out, resume=resume, cache=cache, progress=progress)
-    translator = load_translator(out)
+    translator = load_chosen_translator(out, uncertainty=pipeline.evaluation.uncertainty)
     translation = translate_cases(
         translator, held_out, out / "predictions", keep=resume, progress=progress
     )
@@ -90,8 +95,10 @@ def run_pipeline(
         [case for case in held_out if case.name in written],
         out / "evaluation",
         predictions=written,
+        training=cohort.part("train") if pipeline.evaluation.downstream else (),
+        participants=cohort.participants,
         command=shlex.join(
-            ["medtranslate", "run", f"{pipeline.name}.yaml", *data, "--out", out.name]
+            ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
         ),
         progress=progress,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medtranslate.data.familiarity import Departure
 from medtranslate.volume import IntensityScale, Volume
 
 
@@ -23,6 +24,14 @@ class ScoredCase:
         mask: Boolean, shape ``(i, j, k)``; the reference's foreground if None.
         source: What the prediction was made from, on the same grid, for the pictures.
         context: Facts for the cohort table of the report, column to value.
+        labels: Region name to boolean, shape ``(i, j, k)`` in the reference's file order.
+        labels_left_out: Labels that could not be used and why, for the report.
+        windows: Chessboard, shape ``(i, j, k)``, that changes where windows of the prediction met;
+            None if it was predicted as a whole or nobody knows.
+        departures: How the source differs from the model's training scans; empty if unknown.
+        participant: What the participants table says of the person, column to value.
+        sd: Standard deviation of the model's prediction, shape ``(i, j, k)``, in its stored unit;
+            None if it was not asked for.
     """
 
     name: str
@@ -32,3 +41,9 @@ class ScoredCase:
     mask: np.ndarray | None = None
     source: Volume | None = None
     context: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    labels_left_out: tuple[str, ...] = ()
+    windows: np.ndarray | None = None
+    departures: tuple[Departure, ...] = ()
+    participant: Mapping[str, str] = field(default_factory=dict)
+    sd: np.ndarray | None = None

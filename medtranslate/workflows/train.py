@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import yaml
 from lightning_fabric import Fabric
 
 from medtranslate.checkpoint import save_model
-from medtranslate.data.cases import Case
 from medtranslate.data.familiarity import TrainingRange, measure_traits
 from medtranslate.errors import ConfigError
 from medtranslate.geometry import Geometry
@@ -24,9 +22,10 @@ from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoring import score_case
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_method, read_pipeline
-from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
+from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.provenance import describe_run
 from medtranslate.volume import IntensityScale, Volume
+from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.model_card import describe_model
@@ -34,6 +33,7 @@ from medtranslate.workflows.preprocess import (
     RECORD_FILE,
     describe_case,
     describe_preprocessing,
+    prepare_cases,
 )
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
@@ -44,8 +44,6 @@ from medtranslate.workflows.training_start import (
     start_generator,
     training_mask,
 )
-
-_LOGGER = logging.getLogger(__name__)
 
 HISTOGRAM_KEY = "histogram_match"
 """Key of the model's configuration that holds the histogram baseline."""
@@ -91,7 +89,11 @@ def train(
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
     people = [*cohort.part("train"), *cohort.part("val")]
-    prepared = prepare_people(pipeline, people, cache=cache or out / "cache", progress=progress)
+    cache = cache or out / "cache"
+    prepared = {
+        case.name: arrays
+        for case, arrays in prepare_cases(pipeline, people, cache=cache, progress=progress)
+    }
     records = {case.name: describe_case(case, prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     fabric = make_fabric(pipeline)
@@ -107,12 +109,15 @@ def train(
     )
     weights = loop.run(resume=resume)
     scale = _typical_scale(cohort, prepared)
+    validators = {case.name: prepared[case.name] for case in cohort.part("val")}
+    calibration = calibrate_weights(pipeline, weights, validators, fabric)
     config = {
         "pipeline": pipeline.model_dump(mode="json"),
         "split": cohort.split.to_json(),
         HISTOGRAM_KEY: fit_histogram(cohort, prepared).to_json(),
         INPUTS_KEY: _hash_inputs(cohort, prepared),
         RANGE_KEY: _training_range(cohort, prepared).to_json(),
+        UNCERTAINTY_KEY: None if calibration is None else calibration.to_json(),
     }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
     save_model(
@@ -146,30 +151,6 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
         return
     text = yaml.safe_dump(pipeline.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(recorded, text)
-
-
-def prepare_people(
-    pipeline: Pipeline, cases: Sequence[Case], *, cache: Path, progress: Progress
-) -> dict[str, PreparedArrays]:
-    """Prepared scans by case name, from the cache where they are there already."""
-    progress.stage("prepare", len(cases))
-    prepared = {}
-    for number, case in enumerate(cases):
-        progress.update(number, case.name)
-        prepared[case.name] = load_or_prepare(
-            pipeline.preprocess,
-            name=case.name,
-            source=case.source,
-            target=case.target,
-            mask=case.mask,
-            transform=case.transform,
-            cache=cache,
-        )
-        registration = prepared[case.name].registration
-        if registration is not None and registration.worse:
-            _LOGGER.warning("%s: registration made the pair worse; it was left alone", case.name)
-    progress.update(len(cases))
-    return prepared
 
 
 def make_fabric(pipeline: Pipeline) -> Fabric:

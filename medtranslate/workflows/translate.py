@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from medtranslate import __version__
 from medtranslate.data.cases import Case, find_cases
+from medtranslate.data.familiarity import Departure
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.io import (
@@ -22,8 +23,16 @@ from medtranslate.io import (
 )
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import git_commit, hash_json, hash_volume, software_versions
-from medtranslate.workflows.outputs import PROJECT, describe_dataset, is_scan_file, plan_outputs
-from medtranslate.workflows.prediction import Prediction, Translator, load_translator
+from medtranslate.workflows.deviation import describe_deviation, deviation_path
+from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
+from medtranslate.workflows.outputs import (
+    PROJECT,
+    describe_dataset,
+    drop_stale_deviation,
+    is_scan_file,
+    plan_outputs,
+)
+from medtranslate.workflows.prediction import Prediction, Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 
 NOTE = "SYNTHETIC - not acquired - research use only"
@@ -42,6 +51,8 @@ class TranslatedScan:
         error: Why it failed; None if it did not.
         num_clipped: CT voxels that were set to the ends of the CT range.
         kept: Whether it was there already and still fits the model.
+        warnings: How the source differs from the training scans; empty if kept.
+        deviation: The standard deviations of the prediction; None if not asked for.
     """
 
     case: str
@@ -50,6 +61,8 @@ class TranslatedScan:
     error: str | None = None
     num_clipped: int = 0
     kept: bool = False
+    warnings: tuple[str, ...] = ()
+    deviation: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,10 @@ class Translation:
                 {
                     "source": str(scan.source),
                     "output": None if scan.output is None else str(scan.output),
+                    "deviation": None if scan.deviation is None else str(scan.deviation),
                     "error": scan.error,
                     "clipped_voxels": scan.num_clipped,
+                    "warnings": list(scan.warnings),
                 }
                 for scan in self.scans
             ],
@@ -91,6 +106,8 @@ def translate(
     out: Path,
     *,
     mask: Path | None = None,
+    uncertainty: bool = False,
+    companions: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> Translation:
     """Make the synthetic scan of each source.
@@ -102,13 +119,16 @@ def translate(
         sources: Scans, or datasets of which every scan of the model's source contrast is taken.
         out: A file for one source, else a folder that becomes a BIDS derivative dataset.
         mask: Mask of the one source, for models whose pipeline says ``preprocess.mask: given``.
+        uncertainty: Predict several times: write the mean, and the standard deviations beside it.
+        companions: Further models that predict too, see :func:`load_chosen_translator`.
         progress: Told how far things are.
 
     Raises:
-        CheckpointError: If the model cannot be used.
+        CheckpointError: If a model cannot be used.
+        ConfigError: If there are companions without ``uncertainty``.
         DatasetError: If a source is not there, or ``out`` would overwrite something not ours.
     """
-    translator = load_translator(model)
+    translator = load_chosen_translator(model, uncertainty=uncertainty, companions=companions)
     cases = collect_cases(translator, sources, mask=mask)
     return translate_cases(translator, cases, out, progress=progress)
 
@@ -131,17 +151,22 @@ def translate_cases(
         progress: Told how far things are.
     """
     progress = progress or NoProgress()
-    paths = plan_outputs(cases, translator.pipeline.target, out)
+    paths = plan_outputs(
+        cases,
+        translator.pipeline.target,
+        out,
+        with_deviation=translator.calibration is not None,
+    )
     progress.stage("translate", len(cases))
     scans = []
     for number, (case, path) in enumerate(zip(cases, paths, strict=True)):
         progress.update(number, case.name)
         if keep and _is_made_by(translator, case, path):
-            scans.append(TranslatedScan(case.name, case.source, path, kept=True))
+            beside = deviation_path(path) if translator.calibration is not None else None
+            scans.append(TranslatedScan(case.name, case.source, path, kept=True, deviation=beside))
             continue
         try:
-            num_clipped = translate_case(translator, case, path)
-            scans.append(TranslatedScan(case.name, case.source, path, num_clipped=num_clipped))
+            scans.append(translate_case(translator, case, path))
         except MedTranslateError as error:
             if len(cases) == 1:
                 raise
@@ -152,26 +177,55 @@ def translate_cases(
     return Translation(translator.model.sha256, tuple(scans))
 
 
-def translate_case(translator: Translator, case: Case, path: Path) -> int:
-    """Make one synthetic scan and its sidecar.
-
-    Returns:
-        CT voxels that were set to the ends of the CT range.
+def translate_case(translator: Translator, case: Case, path: Path) -> TranslatedScan:
+    """Make one synthetic scan and its sidecar, and its standard deviations if it has them.
 
     Raises:
+        CheckpointError: If the model cannot be used for this scan, or does not say what it knows.
         VolumeReadError: If the source cannot be used.
         GeometryError: If it cannot be placed.
         VolumeWriteError: If the result cannot be written.
     """
     prepared = translator.prepare(case)
+    departures = translator.compare_with_training(prepared)
     prediction = translator.predict(prepared)
-    write_volume(
+    sidecar = describe_prediction(translator, case, prepared, prediction)
+    sidecar["ComparedWithTraining"] = describe_departures(departures)
+    deviation = _write_deviation(translator, prediction, path, sidecar)
+    if deviation is None:
+        drop_stale_deviation(path)
+    else:
+        sidecar |= {"MeanOf": describe_views(translator), "StandardDeviation": deviation.name}
+    write_volume(path, prediction.volume, sidecar=sidecar, description=_DESCRIPTION)
+    return TranslatedScan(
+        case.name,
+        case.source,
         path,
-        prediction.volume,
-        sidecar=describe_prediction(translator, case, prepared, prediction),
-        description=_DESCRIPTION,
+        num_clipped=prediction.num_clipped,
+        warnings=tuple(one.warning for one in departures if one.outside),
+        deviation=deviation,
     )
-    return prediction.num_clipped
+
+
+def _write_deviation(
+    translator: Translator, prediction: Prediction, path: Path, sidecar: Mapping[str, Any]
+) -> Path | None:
+    if prediction.sd is None or translator.calibration is None:
+        return None
+    beside = deviation_path(path)
+    described = describe_deviation(
+        sidecar, translator.calibration, views=describe_views(translator), prediction=path
+    )
+    write_volume(beside, prediction.sd, sidecar=described, description=_DESCRIPTION)
+    return beside
+
+
+def describe_departures(departures: Sequence[Departure]) -> dict[str, Any]:
+    """Plain data on how a source differs from the training scans."""
+    return {
+        "Warnings": [one.warning for one in departures if one.outside],
+        "Properties": {one.name: one.to_json() for one in departures},
+    }
 
 
 def describe_prediction(
@@ -267,10 +321,13 @@ def _check_masks(
 
 
 def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
-    """Whether this model made the scan at ``path`` from the source as it is now."""
+    """Whether this model made the scan, and what lies beside it, from the source as it is now."""
     try:
         data = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
         if not path.is_file() or data.get("ModelSha256") != translator.model.sha256:
+            return False
+        views = describe_views(translator)
+        if data.get("MeanOf", []) != views or (views and not deviation_path(path).is_file()):
             return False
         source = read_volume(case.source)
     except (OSError, ValueError, AttributeError, MedTranslateError):

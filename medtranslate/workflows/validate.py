@@ -12,17 +12,27 @@ from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.data.split import Split, shorten
 from medtranslate.errors import DatasetError
+from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import read_volume
 from medtranslate.metrics.protocol import Protocol
+from medtranslate.metrics.rules import resolve_rules
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.provenance import git_commit, software_versions
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
+from medtranslate.workflows.analyses.choose import choose_analyses
+from medtranslate.workflows.analyses.retranslation import retranslate_with
+from medtranslate.workflows.cohort import join_participants
+from medtranslate.workflows.deviation import read_deviation
+from medtranslate.workflows.downstream import choose_training_cases, make_downstream_task
+from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.evaluate import evaluate_cases
-from medtranslate.workflows.prediction import Translator, load_translator
+from medtranslate.workflows.labels import read_labels
+from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import ScoredCase
 from medtranslate.workflows.train import INPUTS_KEY
+from medtranslate.workflows.window_cells import find_cells, read_plan
 
 _HASH_DIGITS = 12
 
@@ -54,7 +64,16 @@ class Validation:
 
 
 def validate(
-    model: Path, datasets: Sequence[Path], out: Path, *, progress: Progress | None = None
+    model: Path,
+    datasets: Sequence[Path],
+    out: Path,
+    *,
+    protocols: Sequence[str] | None = None,
+    audit: bool | None = None,
+    uncertainty: bool | None = None,
+    downstream: bool | None = None,
+    companions: Sequence[Path] = (),
+    progress: Progress | None = None,
 ) -> Validation:
     """Score a model on held-out people.
 
@@ -65,30 +84,53 @@ def validate(
         model: Run folder or its ``model/``.
         datasets: BIDS folders or tables with source and target.
         out: Folder for the tables and the report.
+        protocols: Names of the rules to score by beside the default protocol; what the model's
+            pipeline says if None.
+        audit: Also try the model with degraded sources and with lesions, about twenty predictions
+            a case; what the model's pipeline says if None.
+        uncertainty: Also predict mirrored, score the mean, and measure the coverage of its
+            intervals; likewise.
+        downstream: Also train a segmenter on the real scans of the model's training people, who
+            must be in the data, and segment real and synthetic scans with it; likewise.
+        companions: Further models that predict too; nobody they were trained on is scored.
         progress: Told how far things are.
 
     Raises:
-        CheckpointError: If the model cannot be used.
-        DatasetError: If nothing pairs, or nobody was held out.
+        CheckpointError: If a model cannot be used, or was never calibrated.
+        ConfigError: If a protocol is not known, or there are companions without uncertainty.
+        DatasetError: If nothing pairs, nobody was held out, or the segmenter lacks people.
     """
-    translator = load_translator(model)
+    resolve_rules(protocols or ())
+    translator = load_chosen_translator(model, uncertainty=uncertainty, companions=companions)
     pipeline = translator.pipeline
-    cases = find_cases(
-        index_datasets(datasets),
-        source=pipeline.source,
-        target=pipeline.target,
-        mask=pipeline.mask,
-    )
-    held_out, refused = divide_cases(cases, translator.split)
+    indexes = index_datasets(datasets)
+    cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
+    models = (translator, *translator.companions)
+    held_out, refused = divide_cases(cases, *(one.split for one in models))
     if not held_out:
         raise DatasetError(
             f"the model was trained on everybody in the data: {shorten(refused)}. Scores on them"
             " would say nothing; give a dataset of other people"
         )
-    words = ["medtranslate", "validate", model.name]
-    command = shlex.join([*words, *_data_words(datasets), "--out", out.name])
+    wanted = pipeline.evaluation.downstream if downstream is None else downstream
+    words = ["medtranslate", "validate", model.name, *_words("--data", [d.name for d in datasets])]
+    asked = ["--audit"] * bool(audit) + ["--uncertainty"] * bool(uncertainty)
+    asked += ["--downstream"] * bool(downstream)
+    asked += _words("--with", [path.name for path in companions])
+    command = shlex.join(
+        [*words, *_words("--protocol", protocols or ()), *asked, "--out", out.name]
+    )
     return score_cases(
-        translator, held_out, out, refused=refused, command=command, progress=progress
+        translator,
+        held_out,
+        out,
+        protocols=protocols,
+        audit=audit,
+        training=choose_training_cases(cases, translator.split) if wanted else (),
+        participants=join_participants(indexes),
+        refused=refused,
+        command=command,
+        progress=progress,
     )
 
 
@@ -98,6 +140,10 @@ def score_cases(
     out: Path,
     *,
     predictions: Mapping[str, Path] | None = None,
+    protocols: Sequence[str] | None = None,
+    audit: bool | None = None,
+    training: Sequence[Case] = (),
+    participants: Mapping[str, Mapping[str, str]] | None = None,
     refused: Sequence[str] = (),
     command: str = "",
     progress: Progress | None = None,
@@ -109,25 +155,46 @@ def score_cases(
         cases: Held-out people.
         out: Folder for the tables and the report.
         predictions: Synthetic scans already written, by case name; predicted anew if None.
+        protocols: Rules to score by; what the model's pipeline says if None.
+        audit: Whether to try the model with degraded sources and with lesions; likewise.
+        training: Cases of the people the model was trained on, for the segmenter of the downstream
+            analysis; without them there is none.
+        participants: What is known of each subject, by subject key, for the subgroups.
         refused: People left out, for the report.
         command: The command that makes the scores again.
         progress: Told how far things are.
     """
     progress = progress or NoProgress()
-    scored = _scored_cases(translator, cases, predictions, progress)
+    if protocols is None:
+        protocols = translator.pipeline.evaluation.protocols
+    if audit is None:
+        audit = translator.pipeline.evaluation.audit
+    by_name = {case.name: case for case in cases}
+    scored = predict_cases(
+        translator, cases, predictions=predictions, participants=participants, progress=progress
+    )
     summary = evaluate_cases(
         scored,
         protocol=make_protocol(translator),
         out=out,
-        details=_describe(translator, refused, command),
+        details=describe_evaluation(translator, refused=refused, command=command),
+        analyses=choose_analyses(
+            protocols=protocols,
+            alignment=True,
+            audit=retranslate_with(translator, by_name) if audit else None,
+            calibration=translator.calibration,
+            downstream=make_downstream_task(translator, training, by_name, progress=progress)
+            if training
+            else None,
+        ),
     )
     people = tuple(sorted({case.subject for case in cases}))
     return Validation(summary, out / "report.html", people, tuple(refused))
 
 
-def divide_cases(cases: Sequence[Case], split: Split) -> tuple[list[Case], list[str]]:
-    """The cases of held-out people, and the people a model was trained or validated on."""
-    seen = {*split.subjects("train"), *split.subjects("val")}
+def divide_cases(cases: Sequence[Case], *splits: Split) -> tuple[list[Case], list[str]]:
+    """The cases of held-out people, and the people that a model was trained or validated on."""
+    seen = {one for split in splits for one in (*split.subjects("train"), *split.subjects("val"))}
     refused = sorted({case.subject for case in cases if case.subject in seen})
     return [case for case in cases if case.subject not in seen], refused
 
@@ -138,28 +205,44 @@ def make_protocol(translator: Translator) -> Protocol:
     return Protocol(scale="sidecar", axis=axis)
 
 
-def _scored_cases(
+def predict_cases(
     translator: Translator,
     cases: Sequence[Case],
+    *,
     predictions: Mapping[str, Path] | None,
+    participants: Mapping[str, Mapping[str, str]] | None,
     progress: Progress,
 ) -> Iterator[ScoredCase]:
-    """One case at a time: the model and its baselines on the source's own grid."""
+    """One case at a time: the model and its baselines on the source's own grid.
+
+    Args:
+        translator: The model.
+        cases: Held-out people.
+        predictions: Synthetic scans already written, by case name; predicted anew if None.
+        participants: What is known of each subject, by subject key.
+        progress: Told how far things are.
+    """
     progress.stage("score", len(cases))
     for number, case in enumerate(cases):
         progress.update(number, case.name)
-        yield _scored_case(
+        scored = _scored_case(
             translator, case, None if predictions is None else predictions[case.name]
         )
+        yield replace(scored, participant=(participants or {}).get(case.subject, {}))
     progress.update(len(cases))
 
 
 def _scored_case(translator: Translator, case: Case, written: Path | None) -> ScoredCase:
     prepared = translator.prepare(case)
-    _refuse_seen(translator, case, prepared.fingerprint["inputs"]["source"])
+    for one in (translator, *translator.companions):
+        _refuse_seen(one, case, prepared.fingerprint["inputs"]["source"])
+    plan: InferencePlan | None
     if written is None:
-        model = translator.predict(prepared).volume
+        prediction = translator.predict(prepared)
+        model, sd, plan = prediction.volume, prediction.sd, prediction.plan
     else:
+        plan = read_plan(written)
+        sd = None if translator.calibration is None else read_deviation(written)
         model = replace(
             read_volume(written, modality=translator.target_suffix),
             unit=translator.model.scale.unit,
@@ -170,6 +253,7 @@ def _scored_case(translator: Translator, case: Case, written: Path | None) -> Sc
         name: (volume, scale) for name, volume in volumes.items()
     }
     reference = _reference(translator, case)
+    labels = read_labels(case.labels, like=reference.volume.geometry)
     return ScoredCase(
         name=case.name,
         subject=case.subject,
@@ -178,6 +262,11 @@ def _scored_case(translator: Translator, case: Case, written: Path | None) -> Sc
         mask=native_mask(prepared) & reference.seen,
         source=read_volume(case.source),
         context=_context(case, reference),
+        departures=translator.compare_with_training(prepared),
+        labels=labels.regions,
+        labels_left_out=labels.left_out,
+        sd=None if sd is None else sd.voxels,
+        windows=find_cells(prepared, plan, divisor=translator.pipeline.method.generator.divisor),
     )
 
 
@@ -212,7 +301,16 @@ def _context(case: Case, reference: Reference) -> dict[str, str]:
     return facts
 
 
-def _describe(translator: Translator, refused: Sequence[str], command: str) -> EvaluationDetails:
+def describe_evaluation(
+    translator: Translator, *, refused: Sequence[str], command: str
+) -> EvaluationDetails:
+    """What the report says of a model beside its scores.
+
+    Args:
+        translator: The model.
+        refused: People left out.
+        command: The command that makes the scores again.
+    """
     pipeline, model, split = translator.pipeline, translator.model, translator.split
     commit = git_commit()
     names = {"train": "training", "val": "validation", "test": "held out"}
@@ -232,6 +330,7 @@ def _describe(translator: Translator, refused: Sequence[str], command: str) -> E
         how_made={
             "pipeline": pipeline.name,
             "method": pipeline.method.name,
+            **_describe_mean(translator),
             "model": model.sha256[:_HASH_DIGITS],
             "trained for": pipeline.train.time_budget or f"{pipeline.train.num_steps} steps",
             "commit": commit or "not from a checkout",
@@ -244,5 +343,17 @@ def _describe(translator: Translator, refused: Sequence[str], command: str) -> E
     )
 
 
-def _data_words(datasets: Sequence[Path]) -> list[str]:
-    return [word for path in datasets for word in ("--data", path.name)]
+def _describe_mean(translator: Translator) -> dict[str, str]:
+    """What a mean prediction is the mean of; nothing for a plain one."""
+    views = describe_views(translator)
+    if not views:
+        return {}
+    models = len(translator.companions) + 1
+    mirrored = sum(view["Mirrored"] for view in views)
+    by = "1 model" if models == 1 else f"{models} models"
+    return {"prediction": f"mean of {len(views)} predictions by {by}, {mirrored} of them mirrored"}
+
+
+def _words(option: str, values: Sequence[str]) -> list[str]:
+    """An option of a command line, once for each value."""
+    return [word for value in values for word in (option, value)]

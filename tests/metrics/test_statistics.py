@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from medtranslate.metrics.statistics import (
     Bootstrap,
@@ -11,6 +12,7 @@ from medtranslate.metrics.statistics import (
     compare,
     json_number,
     mean_by_subject,
+    pair_differences,
     summarise,
 )
 
@@ -30,6 +32,36 @@ def test_interval_agrees_with_a_plain_bootstrap(level):
     found = bootstrap_interval(VALUES, settings=Bootstrap(level=level))
 
     np.testing.assert_allclose(found, plain_bootstrap(VALUES, level=level), atol=0.08)
+
+
+def bca_by_hand(values, *, level):
+    """Efron 1987 written out: bias from the draws, acceleration from the jackknife."""
+    values = np.asarray(values)
+    draws = np.random.default_rng(7).choice(values, size=(200_000, values.size)).mean(axis=1)
+    share = (draws < values.mean()).mean() / 2 + (draws <= values.mean()).mean() / 2
+    bias = norm.ppf(share)
+    left_out = np.array([np.delete(values, n).mean() for n in range(values.size)])
+    spread = left_out.mean() - left_out
+    speed = (spread**3).sum() / (6 * (spread**2).sum() ** 1.5)
+    z = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    return np.quantile(draws, norm.cdf(bias + z / (1 - speed * z)))
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_bca_interval_agrees_with_efron_s_formula(level):
+    skewed = np.random.default_rng(2).exponential(size=20).tolist()
+
+    found = bootstrap_interval(skewed, settings=Bootstrap(level=level), method="BCa")
+
+    np.testing.assert_allclose(found, bca_by_hand(skewed, level=level), atol=0.02)
+    assert abs(found[1] - bootstrap_interval(skewed, settings=Bootstrap(level=level))[1]) > 0.02
+
+
+@pytest.mark.parametrize("values", [[2.0, 2.0, 2.0], [0.0, 0.0], [1.0, 1.0 + 2e-16, 1.0 - 1e-16]])
+def test_equal_people_have_no_width_in_bca_either(values):
+    found = bootstrap_interval(values, method="BCa")
+
+    np.testing.assert_allclose(found, (values[0], values[0]), rtol=1e-15)
 
 
 def test_interval_is_the_same_twice_and_another_with_another_seed():
@@ -114,6 +146,13 @@ def test_infinite_differences_of_both_signs_have_no_mean():
 
     assert found.to_json()["mean"] == "nan"
     assert found.interval is None
+
+
+def test_people_are_paired_by_name_whatever_their_order():
+    model = {"c": 3.0, "a": 10.0, "b": INFINITE}
+    baseline = {"b": INFINITE, "a": 8.0, "c": 4.0}
+
+    assert pair_differences(model, baseline) == {"a": 2.0, "b": 0.0, "c": -1.0}
 
 
 def test_other_people_are_refused():

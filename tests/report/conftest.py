@@ -8,8 +8,9 @@ import pytest
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
 from medtranslate.metrics.scoring import MEASURES, SLICE_MEASURES, CaseScores, SliceScores
+from medtranslate.report.browser import make_browser
 from medtranslate.report.build import CasePictures
-from medtranslate.report.panels import SlicePicture
+from medtranslate.report.panels import SlicePicture, Window
 
 NUM_SLICES = 12
 FIRST_SCORED = 3
@@ -78,11 +79,19 @@ def make_picture():
 
 
 @pytest.fixture(scope="session")
-def pictures(make_picture):
+def make_case_pictures(make_picture):
+    """Function that builds what the report may show of one case."""
+
+    def build(name):
+        shown = [make_picture(index=index, psnr=float(index)) for index in (3, 5, 9)]
+        window = Window(low=0.0, high=1.0, error=0.2)
+        browser = make_browser(shown, window, source_name="T1w", target_name="T2w")
+        return CasePictures(name, make_picture(index=5), make_picture(index=9, psnr=11.0), browser)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def pictures(make_case_pictures):
     """Slices of the four cases of the default board."""
-    return {
-        f"case{number}": CasePictures(
-            f"case{number}", make_picture(index=5), make_picture(index=9, psnr=11.0)
-        )
-        for number in range(4)
-    }
+    return {f"case{n}": make_case_pictures(f"case{n}") for n in range(4)}

@@ -13,8 +13,13 @@ from scipy.ndimage import gaussian_filter
 
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
+from medtranslate.metrics.calibration import Calibration
 from medtranslate.pipeline import Pipeline, pipeline_from_json
 from medtranslate.volume import Volume
+from medtranslate.workflows import validate as validate_module
+from medtranslate.workflows.analyses.base import AbstractAnalysis
+from medtranslate.workflows.analyses.coverage import Coverage
+from medtranslate.workflows.analyses.risk_coverage import RiskCoverage
 from medtranslate.workflows.train import train
 
 SHAPE = (22, 26, 18)
@@ -104,3 +109,13 @@ def trained(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run") / "run"
     train(build_pipeline(), [cohort], run)
     return run
+
+
+@pytest.fixture
+def only_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation looks at coverage alone: the other analyses have tests of their own."""
+
+    def choose(*, calibration: Calibration, **_: object) -> list[AbstractAnalysis]:
+        return [Coverage(calibration), RiskCoverage()]
+
+    monkeypatch.setattr(validate_module, "choose_analyses", choose)

@@ -267,6 +267,19 @@ def test_one_person_is_said_to_be_one_person(folders):
     assert any("there is no interval" in note for note in summary["notes"])
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_synthetic_reference_is_doubted(folders, swapped):
+    real = folders / "real" / "sub-01_T2w.nii.gz"
+    made = folders / "made" / "sub-01_desc-synthetic_T2w.nii.gz"
+    mark = {"Synthetic": True, "GeneratedBy": [{"Name": "medtranslate"}]}
+    (made.parent / "sub-01_desc-synthetic_T2w.json").write_text(json.dumps(mark))
+    given = (made, real) if swapped else (real, made)
+
+    summary = evaluate_paths(*given, protocol=QUICK, out=folders / "out")
+
+    assert any("swapped" in note for note in summary["notes"]) == swapped
+
+
 def test_names_of_different_people_are_doubted(folders):
     summary = evaluate_paths(
         folders / "real" / "sub-01_T2w.nii.gz",

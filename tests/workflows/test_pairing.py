@@ -140,6 +140,17 @@ def test_several_predictions_for_one_person_are_refused_by_name(place):
         pair_paths(real, made)
 
 
+def test_the_deviations_beside_a_prediction_are_no_second_prediction(place):
+    real = place("real", "sub-01_T2w.nii.gz")
+    names = [f"sub-01_space-T1w_desc-{desc}_T2w.nii.gz" for desc in ("synthetic", "syntheticsd")]
+    made = place("made", *names)
+
+    pairing = pair_paths(real, made)
+
+    assert [pair.prediction.name for pair in pairing.pairs] == names[:1]
+    assert pairing.unpaired == ()
+
+
 def test_several_references_for_one_prediction_are_refused_by_name(place):
     real = place("real", "sub-01_run-1_T2w.nii.gz", "sub-01_run-2_T2w.nii.gz")
     made = place("made", "sub-01_desc-synthetic_T2w.nii.gz")

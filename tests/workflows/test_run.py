@@ -8,6 +8,7 @@ from medtranslate.checkpoint import load_model
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.workflows import run as module
 from medtranslate.workflows.run import run_pipeline
+from medtranslate.workflows.validate import validate
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,33 @@ def test_a_run_is_not_resumed_with_other_settings(finished, cohort, make_pipelin
 def test_a_run_is_not_resumed_with_other_people(finished, strangers, cohort, make_pipeline):
     with pytest.raises(ConfigError, match="another division of people"):
         run_pipeline(make_pipeline(), [cohort, strangers], finished.folder, resume=True)
+
+
+@pytest.mark.usefixtures("only_coverage")
+def test_a_run_with_uncertainty_scores_the_means_and_deviations_it_wrote(
+    cohort, make_pipeline, tmp_path
+):
+    pipeline = make_pipeline(evaluation={"uncertainty": True, "protocols": []})
+
+    result = run_pipeline(pipeline, [cohort], tmp_path / "run")
+
+    assert all(scan.deviation.is_file() for scan in result.translation.scans)
+    alone = validate(tmp_path / "run", [cohort], tmp_path / "again")
+    assert result.validation.summary["coverage"] == alone.summary["coverage"]
+    assert result.validation.summary["metrics"] == alone.summary["metrics"]
+
+
+def test_without_validation_people_uncertainty_is_refused_before_training(
+    cohort, make_pipeline, tmp_path
+):
+    pipeline = make_pipeline(
+        split={"val": 0, "test_subjects": ["04"]}, evaluation={"uncertainty": True}
+    )
+
+    with pytest.raises(DatasetError, match="could not be calibrated"):
+        run_pipeline(pipeline, [cohort], tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
 
 
 def test_without_anybody_held_out_nothing_is_trained(cohort, make_pipeline, tmp_path):

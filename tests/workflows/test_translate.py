@@ -10,6 +10,7 @@ import pytest
 
 from medtranslate.checkpoint import load_model
 from medtranslate.errors import CheckpointError, DatasetError, VolumeReadError
+from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
@@ -295,3 +296,47 @@ def test_what_the_source_header_says_in_words_does_not_reach_the_output(trained,
     for path in (tmp_path / "out.nii", tmp_path / "out.json"):
         assert b"DOE" not in path.read_bytes()
     assert b"SYNTHETIC medtranslate" in (tmp_path / "out.nii").read_bytes()
+
+
+def write_with_spacing(source, path, factor):
+    """The same voxels on a grid ``factor`` times as wide."""
+    scan = read_volume(source)
+    affine = scan.geometry.affine @ np.diag([factor, factor, factor, 1.0])
+    write_volume(path, Volume(scan.array, Geometry(scan.geometry.shape, affine)))
+    return path
+
+
+def test_a_source_like_the_training_scans_gives_no_warning(trained, cohort, tmp_path):
+    result = translate(trained, [t1w(cohort, "01")], tmp_path / "out.nii.gz")
+
+    found = json.loads((tmp_path / "out.json").read_text())["ComparedWithTraining"]
+    assert result.scans[0].warnings == ()
+    assert found["Warnings"] == []
+    assert {one["Distance"] for one in found["Properties"].values()} == {0.0}
+
+
+def test_a_source_unlike_the_training_scans_is_warned_of(trained, cohort, tmp_path):
+    wide = write_with_spacing(t1w(cohort, "04"), tmp_path / "sub-9_T1w.nii.gz", 1.5)
+
+    result = translate(trained, [wide], tmp_path / "out.nii.gz")
+
+    found = json.loads((tmp_path / "out.json").read_text())["ComparedWithTraining"]
+    warnings = list(result.scans[0].warnings)
+    assert found["Warnings"] == warnings == result.to_json()["scans"][0]["warnings"]
+    outside = {name for name, one in found["Properties"].items() if one["Outside"]}
+    assert {"voxel size foot-head (mm)", "field of view left-right (mm)"} <= outside
+    np.testing.assert_allclose(
+        found["Properties"]["voxel size foot-head (mm)"]["Distance"], 0.5 / 0.05, rtol=1e-3
+    )
+    assert "in the 2 training scans" in warnings[0]
+
+
+def test_a_model_that_does_not_say_what_it_knows_asks_to_be_trained_again(
+    trained, cohort, tmp_path
+):
+    translator = load_translator(trained)
+    config = {key: v for key, v in translator.model.config.items() if key != "training_range"}
+    old = replace(translator, model=replace(translator.model, config=config))
+
+    with pytest.raises(CheckpointError, match="'training_range'.*train the model again"):
+        translate_cases(old, collect_cases(old, [t1w(cohort, "04")]), tmp_path / "out.nii.gz")

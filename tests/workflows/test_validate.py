@@ -3,15 +3,20 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from medtranslate.checkpoint import load_model, save_model
-from medtranslate.errors import CheckpointError, DatasetError
+from medtranslate.data.cases import find_cases
+from medtranslate.data.index import index_datasets
+from medtranslate.errors import CheckpointError, ConfigError, DatasetError
 from medtranslate.io import read_volume
+from medtranslate.metrics.rules import RULES
 from medtranslate.provenance import hash_volume
-from medtranslate.workflows.validate import INPUTS_KEY, validate
+from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.validate import INPUTS_KEY, score_cases, validate
 
 BASELINES = ["copy of the source", "histogram match", "lookup map", "rank map"]
 
@@ -82,11 +87,45 @@ def test_the_protocol_takes_scales_from_the_sidecar(validated):
     assert (out / "report.html").stat().st_size > 10_000
 
 
-def test_people_of_another_dataset_are_all_held_out(trained, strangers, tmp_path):
-    result = validate(trained, [strangers], tmp_path)
+def test_the_model_is_scored_by_every_rule_that_its_pipeline_names(validated):
+    result, out = validated
 
+    assert set(result.summary["rules"]) == {
+        "medtranslate", "ganslate", "own-maximum", "brasyn", "monai",
+    }  # fmt: skip
+    cases = {row["case"] for row in rows_of(out / "rules.csv") if row["rule"] == "monai"}
+    assert cases == {"toy_04", "toy_05"}
+    page = (out / "report.html").read_text("utf-8")
+    assert RULES["brasyn"].fingerprint in page
+    assert "synthrad2023 (" in page, "the report says which rules are not defined for MR"
+
+
+def test_an_unknown_protocol_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'monai'"):
+        validate(tmp_path / "absent", [tmp_path], tmp_path / "out", protocols=["monay"])
+
+
+def test_people_of_another_dataset_are_all_held_out(trained, strangers, tmp_path):
+    result = validate(trained, [strangers], tmp_path, protocols=["monai"])
+
+    assert set(result.summary["rules"]) == {"medtranslate", "monai"}
+    assert "--protocol monai --out" in (tmp_path / "report.html").read_text("utf-8")
     assert result.scored == ("other/x1", "other/x2")
     assert result.refused == ()
+
+
+def test_the_participants_table_reaches_the_subgroups(trained, strangers, tmp_path):
+    people = tmp_path / "other"
+    shutil.copytree(strangers, people)
+    (people / "participants.tsv").write_text(
+        "participant_id\tsex\tname\nsub-x1\tF\tAda L.\nsub-x2\tM\tBob\n"
+    )
+
+    summary = validate(trained, [people], tmp_path / "out").summary
+
+    groups = {(row["group"], row["n"]) for row in summary["subgroups"]["groups"]}
+    assert groups == {("F", 1), ("M", 1)}
+    assert "Ada L." not in (tmp_path / "out" / "report.html").read_text("utf-8")
 
 
 def test_a_dataset_of_nobody_but_the_trained_is_refused_by_name(trained, cohort, tmp_path):
@@ -130,3 +169,50 @@ def test_a_model_without_its_split_cannot_be_validated(trained, strangers, tmp_p
 
     with pytest.raises(CheckpointError, match="does not say who trained it"):
         validate(tmp_path, [strangers], tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def audited(trained, strangers, tmp_path_factory):
+    out = tmp_path_factory.mktemp("audit")
+    return validate(trained, [strangers], out, audit=True), out
+
+
+def test_an_audit_degrades_sources_and_puts_lesions_in(audited):
+    """Noise and lost slices must cost; a gain must not, for the model divides it away."""
+    result, out = audited
+    scores = {name: one["scores"] for name, one in result.summary["stress"].items()}
+
+    def psnr(damage, strength):
+        return scores[damage][strength]["psnr"]["mean"]
+
+    assert psnr("missing slices", "0.2") < psnr("missing slices", "0") - 1
+    assert psnr("noise", "0.1") != psnr("noise", "0")
+    np.testing.assert_allclose(psnr("intensity", "4"), psnr("intensity", "1"), rtol=1e-3)
+    np.testing.assert_allclose(
+        psnr("noise", "0"), result.summary["metrics"]["psnr"]["mean"], rtol=1e-6
+    )
+    assert 0 <= result.summary["lesions"]["inserted: shown"]["mean"] <= 1
+    assert {"stress.csv", "lesions.csv"} <= {path.name for path in out.iterdir()}
+    assert "--audit" in (out / "report.html").read_text("utf-8")
+
+
+def test_without_an_audit_there_is_only_what_costs_little(validated):
+    result, _ = validated
+
+    assert {"alignment", "familiarity"} <= set(result.summary)
+    assert not {"stress", "lesions"} & set(result.summary)
+    np.testing.assert_allclose(
+        result.summary["alignment"]["model"]["0 mm"]["ssim"]["mean"],
+        result.summary["metrics"]["ssim"]["mean"],
+        rtol=1e-6,
+    )
+
+
+def test_the_pipeline_may_ask_for_the_audit(trained, cohort, make_pipeline, tmp_path):
+    pipeline = make_pipeline(evaluation={"audit": True, "protocols": []})
+    translator = replace(load_translator(trained), pipeline=pipeline)
+    cases = find_cases(index_datasets([cohort]), source="T1w", target="T2w")
+
+    result = score_cases(translator, [c for c in cases if c.subject == "toy/05"], tmp_path)
+
+    assert "stress" in result.summary

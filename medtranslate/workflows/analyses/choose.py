@@ -1,0 +1,64 @@
+"""Which analyses an evaluation makes, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from medtranslate.metrics.calibration import Calibration
+from medtranslate.metrics.rules import resolve_rules
+from medtranslate.workflows.analyses.alignment import AlignmentAnalysis
+from medtranslate.workflows.analyses.base import AbstractAnalysis
+from medtranslate.workflows.analyses.coverage import Coverage
+from medtranslate.workflows.analyses.dose import DoseAnalysis
+from medtranslate.workflows.analyses.downstream import DownstreamAnalysis, DownstreamTask
+from medtranslate.workflows.analyses.familiarity import Familiarity
+from medtranslate.workflows.analyses.lesions import LesionAudit
+from medtranslate.workflows.analyses.regions import RegionAnalysis
+from medtranslate.workflows.analyses.retranslation import Retranslation
+from medtranslate.workflows.analyses.risk_coverage import RiskCoverage
+from medtranslate.workflows.analyses.rules import RulesAnalysis
+from medtranslate.workflows.analyses.sharpness import SharpnessAnalysis
+from medtranslate.workflows.analyses.statistics import Statistics
+from medtranslate.workflows.analyses.stress import StressAnalysis
+from medtranslate.workflows.analyses.subgroups import Subgroups
+
+
+def choose_analyses(
+    *,
+    protocols: Sequence[str],
+    alignment: bool,
+    audit: Retranslation | None = None,
+    calibration: Calibration | None = None,
+    downstream: DownstreamTask | None = None,
+) -> list[AbstractAnalysis]:
+    """The analyses of one evaluation; new ones, for they keep what they have seen.
+
+    Args:
+        protocols: Names of the protocols and rules to score by; the default one makes the main
+            tables in any case.
+        alignment: Whether to score scans moved a little, which costs as much as scoring a case
+            five times.
+        audit: The model to try with degraded sources and with lesions, which costs about twenty
+            predictions a case; None for no such trials.
+        calibration: Makes intervals of the predictions' standard deviations; None if they have
+            none.
+        downstream: Segments real and synthetic scans, which costs one more prediction a case; None
+            for no such comparison.
+
+    Raises:
+        ConfigError: If a protocol is not known; lists those that are.
+    """
+    analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
+    if rules := resolve_rules(protocols):
+        analyses.append(RulesAnalysis(rules))
+    analyses += [RegionAnalysis(), SharpnessAnalysis(), DoseAnalysis()]
+    analyses.append(Familiarity())
+    if calibration is not None:
+        analyses += [Coverage(calibration), RiskCoverage()]
+    if downstream is not None:
+        analyses.append(DownstreamAnalysis(downstream))
+    if alignment:
+        analyses.append(AlignmentAnalysis())
+    if audit is not None:
+        analyses += [StressAnalysis(audit), LesionAudit(audit)]
+    return analyses

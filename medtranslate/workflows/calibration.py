@@ -1,0 +1,100 @@
+"""Calibration of a model's uncertainty on its validation people, and where the model keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from medtranslate.checkpoint import LoadedModel
+from medtranslate.errors import CheckpointError
+from medtranslate.inference.predict import plan_inference
+from medtranslate.inference.spread import measure_spread
+from medtranslate.metrics.calibration import Calibration, calibrate
+from medtranslate.networks.generator import Generator
+from medtranslate.pipeline import Pipeline, build_generator
+from medtranslate.preprocess.cache import PreparedArrays
+from medtranslate.workflows.training_start import need_target, training_mask
+from medtranslate.workflows.views import predict_levelled_views
+
+UNCERTAINTY_KEY = "uncertainty"
+"""Key of the model's configuration that holds the calibration; None if none could be made."""
+
+
+def calibrate_weights(
+    pipeline: Pipeline,
+    weights: Mapping[str, Tensor],
+    people: Mapping[str, PreparedArrays],
+    fabric: Fabric,
+) -> Calibration | None:
+    """Compare the spread of plain and mirrored prediction with the error of their mean.
+
+    Args:
+        pipeline: The whole job.
+        weights: Of the generator, as the model will hold them.
+        people: The validation people's prepared scans, by case name.
+        fabric: Device and precision.
+
+    Returns:
+        The calibration; None where there is nothing to make it from: nobody validates, or training
+        never mirrored a scan, so that a mirrored prediction says nothing.
+    """
+    if not people or not pipeline.is_mirrored:
+        return None
+    generator = build_generator(pipeline)
+    generator.load_state_dict(weights)
+    fabric.to_device(generator)
+    return calibrate(_measure(pipeline, generator.eval(), people, fabric), seed=pipeline.train.seed)
+
+
+def read_calibration(model: LoadedModel) -> Calibration:
+    """What training stored.
+
+    Raises:
+        CheckpointError: If the model holds none, or it cannot be used.
+    """
+    data = model.config.get(UNCERTAINTY_KEY)
+    if not isinstance(data, Mapping):
+        raise CheckpointError(
+            f"{model.folder}: its uncertainty was never calibrated: training needs validation"
+            " people (split.val), mirrored patches (augmentation.flip_probability above 0) and"
+            " this version of medtranslate; train the model again, or leave --uncertainty out"
+        )
+    try:
+        return Calibration.from_json(data)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{model.folder}: '{UNCERTAINTY_KEY}' cannot be used ({error}); train the model again"
+        ) from error
+
+
+def _measure(
+    pipeline: Pipeline,
+    generator: Generator,
+    people: Mapping[str, PreparedArrays],
+    fabric: Fabric,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Deviation and absolute error of each person, voxels of the mask, normalised unit."""
+    for name, arrays in people.items():
+        mask = training_mask(arrays).numpy() > 0
+        i, j, k = arrays.source.shape[1:]
+        plan = plan_inference(
+            (i, j, k),
+            settings=pipeline.inference,
+            divisor=pipeline.method.generator.divisor,
+            device=fabric.device,
+        )
+        views = predict_levelled_views(
+            pipeline,
+            generator,
+            fabric,
+            name=name,
+            source=arrays.source,
+            mask=arrays.mask,
+            plan=plan,
+        )
+        spread = measure_spread(views)
+        error = np.abs(spread.mean.numpy() - need_target(arrays, name).numpy())
+        yield spread.sd.numpy()[mask], error[mask]

@@ -1,0 +1,63 @@
+"""The predictions of one model for one case: as it is and, where training did so, mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from medtranslate.errors import CheckpointError
+from medtranslate.inference.predict import InferencePlan, predict_with_plan
+from medtranslate.inference.spread import predict_views
+from medtranslate.networks.generator import Generator
+from medtranslate.networks.inputs import make_inputs
+from medtranslate.pipeline import Pipeline
+from medtranslate.workflows.levelled import level_image
+
+
+def predict_levelled_views(
+    pipeline: Pipeline,
+    generator: Generator,
+    fabric: Fabric,
+    *,
+    name: str,
+    source: Tensor,
+    mask: Tensor,
+    plan: InferencePlan,
+) -> Iterator[Tensor]:
+    """Levelled predictions on the model grid, one at a time.
+
+    Args:
+        pipeline: The job the generator was trained by.
+        generator: On the device of ``fabric``.
+        fabric: Device and precision.
+        name: Names the case in messages.
+        source: Shape ``(1, i, j, k)``, normalised, RAS+.
+        mask: Same shape, above 0 inside the patient.
+        plan: Whole volume or windows.
+
+    Yields:
+        Shape ``(1, i, j, k)``, normalised, on the CPU: the plain prediction, then the mirrored one
+        (mirrored back) if the model saw mirrored scans in training.
+
+    Raises:
+        CheckpointError: If the model predicts voxels that are not finite.
+    """
+    divisor = pipeline.method.generator.divisor
+
+    def predict(shown: Tensor) -> Tensor:
+        with fabric.autocast():
+            normalised = predict_with_plan(generator, shown, plan=plan, divisor=divisor)
+        bad = int((~torch.isfinite(normalised)).sum())
+        if bad:
+            raise CheckpointError(
+                f"{name}: the model predicts {bad:,} voxels that are not finite; it cannot be used"
+                " for this scan"
+            )
+        return normalised
+
+    inputs = fabric.to_device(make_inputs(source, mask))
+    for view in predict_views(predict, inputs, mirrored=pipeline.is_mirrored):
+        yield level_image(pipeline, generator, view, inputs=inputs, mask=mask)
