@@ -59,6 +59,10 @@ Companions = Annotated[
         "--with", metavar="MODEL", help="Further model for --uncertainty; may be repeated."
     ),
 ]
+Checklist = Annotated[
+    Literal["claim"] | None,
+    typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 BUILD, USE, LOOK = "Build a model", "Use a model", "Look at data"
@@ -273,6 +277,14 @@ def validate(
         ),
     ] = False,
     companions: Companions = None,
+    checklist: Checklist = None,
+    even_though_seen: Annotated[
+        bool,
+        typer.Option(
+            "--even-though-seen-in-training",
+            help="Score people the model was trained on too; marks every page.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score a model and its baselines on people it never saw."""
@@ -280,19 +292,18 @@ def validate(
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_validation
         from medtranslate.workflows.validate import validate as validate_model
+        from medtranslate.workflows.validation_choices import ValidationChoices
 
-        validation = validate_model(
-            model,
-            data,
-            out,
+        choices = ValidationChoices(
             protocols=protocols,
             audit=audit or None,
             uncertainty=uncertainty or None,
             downstream=downstream or None,
             companions=companions or (),
-            progress=progress,
+            checklist=checklist,
+            even_though_seen=even_though_seen,
         )
-        return show_validation(validation)
+        return show_validation(validate_model(model, data, out, choices=choices, progress=progress))
 
     _finish(context, job, as_json=as_json)
 
@@ -336,6 +347,7 @@ def evaluate(
     audit: Annotated[
         bool, typer.Option("--audit", help="Also score scans moved a little; 5 times the work.")
     ] = False,
+    checklist: Checklist = None,
     as_json: Json = False,
 ) -> None:
     """Score synthetic scans against real ones, slice by slice."""
@@ -357,6 +369,7 @@ def evaluate(
             protocol=protocol,
             protocols=protocols or (),
             audit=audit,
+            checklist=checklist,
             out=out,
         )
         return show_evaluation(summary, out)

@@ -11,7 +11,7 @@ from torch import Tensor
 from medtranslate.networks.generator import Generator
 
 Batch = dict[str, Tensor]
-"""``source`` with the channels of ``make_inputs``, ``target``, ``mask``: each ``(n, c, i, j, k)``."""
+"""``source`` (two channels, see ``make_inputs``), ``target`` and ``mask``: ``(n, c, i, j, k)``."""
 
 
 class AbstractMethod(ABC):

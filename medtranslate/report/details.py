@@ -22,6 +22,7 @@ class EvaluationDetails:
         command: The command that makes the scores again.
         mask: Where masks came from, in words.
         notes: Sentences for the reader, such as cases left out.
+        seen_in_training: People scored although the model was trained on them; marks every page.
         checklist: ``claim`` to end the report with that checklist.
     """
 
@@ -35,4 +36,5 @@ class EvaluationDetails:
     command: str = ""
     mask: str = ""
     notes: Sequence[str] = ()
+    seen_in_training: Sequence[str] = ()
     checklist: Literal["claim"] | None = None

@@ -194,7 +194,7 @@ def _describe(
     translator: Translator, folds: Sequence[Sequence[str]], split_hash: str, command: str
 ) -> EvaluationDetails:
     """The report's facts: those of the first fold's model that hold for all, and the folds."""
-    details = describe_evaluation(translator, refused=(), command=command)
+    details = describe_evaluation(translator, seen=(), command=command)
     pipeline = translator.pipeline
     people = sum(len(fold) for fold in folds)
     return replace(

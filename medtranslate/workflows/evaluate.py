@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy import ndimage
@@ -113,6 +113,7 @@ def evaluate_paths(
     model_name: str = "prediction",
     protocols: Sequence[str] = (),
     audit: bool = False,
+    checklist: Literal["claim"] | None = None,
     command: str = "",
 ) -> dict[str, Any]:
     """Score a prediction file, or a folder of them, against the real scans.
@@ -128,6 +129,7 @@ def evaluate_paths(
         model_name: What to call the predictions.
         protocols: Names of the rules to score by beside ``protocol``, see ``resolve_rules``.
         audit: Also score the scans moved a little; about five times the work.
+        checklist: ``claim`` to end the report with that checklist.
         command: For the report: how to make it again.
 
     Returns:
@@ -153,6 +155,7 @@ def evaluate_paths(
         notes=notes + _doubts(pairing.pairs),
         how_made={"software": ", ".join(f"{k} {v}" for k, v in software_versions().items())},
         command=command,
+        checklist=checklist,
     )
     cases = (_read_case(pair, protocol, model_name, labels) for pair in pairing.pairs)
     summary = evaluate_cases(cases, protocol=protocol, out=out, details=details, analyses=analyses)

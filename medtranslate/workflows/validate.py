@@ -17,6 +17,7 @@ from medtranslate.io import read_volume
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.rules import resolve_rules
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
+from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import git_commit, software_versions
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
@@ -32,6 +33,7 @@ from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import ScoredCase
 from medtranslate.workflows.train import INPUTS_KEY
+from medtranslate.workflows.validation_choices import ValidationChoices
 from medtranslate.workflows.window_cells import find_cells, read_plan
 
 _HASH_DIGITS = 12
@@ -68,31 +70,19 @@ def validate(
     datasets: Sequence[Path],
     out: Path,
     *,
-    protocols: Sequence[str] | None = None,
-    audit: bool | None = None,
-    uncertainty: bool | None = None,
-    downstream: bool | None = None,
-    companions: Sequence[Path] = (),
+    choices: ValidationChoices | None = None,
     progress: Progress | None = None,
 ) -> Validation:
     """Score a model on held-out people.
 
     Held out is who was neither trained nor validated on: the test people of the model's own
-    split, and people it does not know. Others are refused by name.
+    split, and people it does not know. Others are refused by name, unless asked for.
 
     Args:
         model: Run folder or its ``model/``.
         datasets: BIDS folders or tables with source and target.
         out: Folder for the tables and the report.
-        protocols: Names of the rules to score by beside the default protocol; what the model's
-            pipeline says if None.
-        audit: Also try the model with degraded sources and with lesions, about twenty predictions
-            a case; what the model's pipeline says if None.
-        uncertainty: Also predict mirrored, score the mean, and measure the coverage of its
-            intervals; likewise.
-        downstream: Also train a segmenter on the real scans of the model's training people, who
-            must be in the data, and segment real and synthetic scans with it; likewise.
-        companions: Further models that predict too; nobody they were trained on is scored.
+        choices: What to do beside scoring.
         progress: Told how far things are.
 
     Raises:
@@ -100,36 +90,36 @@ def validate(
         ConfigError: If a protocol is not known, or there are companions without uncertainty.
         DatasetError: If nothing pairs, nobody was held out, or the segmenter lacks people.
     """
-    resolve_rules(protocols or ())
-    translator = load_chosen_translator(model, uncertainty=uncertainty, companions=companions)
+    choices = choices or ValidationChoices()
+    resolve_rules(choices.protocols or ())
+    translator = load_chosen_translator(
+        model, uncertainty=choices.uncertainty, companions=choices.companions
+    )
     pipeline = translator.pipeline
     indexes = index_datasets(datasets)
     cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
     models = (translator, *translator.companions)
-    held_out, refused = divide_cases(cases, *(one.split for one in models))
-    if not held_out:
+    scored, seen = divide_cases(cases, *(one.split for one in models))
+    if choices.even_though_seen:
+        scored = cases
+    if not scored:
         raise DatasetError(
-            f"the model was trained on everybody in the data: {shorten(refused)}. Scores on them"
-            " would say nothing; give a dataset of other people"
+            f"the model was trained on everybody in the data: {shorten(seen)}. Scores on them"
+            " would say nothing about other people; give a dataset of those, or mark every page by"
+            " --even-though-seen-in-training"
         )
+    downstream = choices.downstream
     wanted = pipeline.evaluation.downstream if downstream is None else downstream
-    words = ["medtranslate", "validate", model.name, *_words("--data", [d.name for d in datasets])]
-    asked = ["--audit"] * bool(audit) + ["--uncertainty"] * bool(uncertainty)
-    asked += ["--downstream"] * bool(downstream)
-    asked += _words("--with", [path.name for path in companions])
-    command = shlex.join(
-        [*words, *_words("--protocol", protocols or ()), *asked, "--out", out.name]
-    )
+    words = ["medtranslate", "validate", model.name, *_data_words(datasets), *choices.to_words()]
     return score_cases(
         translator,
-        held_out,
+        scored,
         out,
-        protocols=protocols,
-        audit=audit,
+        choices=choices,
         training=choose_training_cases(cases, translator.split) if wanted else (),
         participants=join_participants(indexes),
-        refused=refused,
-        command=command,
+        seen=seen,
+        command=shlex.join([*words, "--out", out.name]),
         progress=progress,
     )
 
@@ -140,11 +130,10 @@ def score_cases(
     out: Path,
     *,
     predictions: Mapping[str, Path] | None = None,
-    protocols: Sequence[str] | None = None,
-    audit: bool | None = None,
+    choices: ValidationChoices | None = None,
     training: Sequence[Case] = (),
     participants: Mapping[str, Mapping[str, str]] | None = None,
-    refused: Sequence[str] = (),
+    seen: Sequence[str] = (),
     command: str = "",
     progress: Progress | None = None,
 ) -> Validation:
@@ -152,34 +141,41 @@ def score_cases(
 
     Args:
         translator: The model.
-        cases: Held-out people.
+        cases: Whom to score.
         out: Folder for the tables and the report.
         predictions: Synthetic scans already written, by case name; predicted anew if None.
-        protocols: Rules to score by; what the model's pipeline says if None.
-        audit: Whether to try the model with degraded sources and with lesions; likewise.
+        choices: What to do beside scoring.
         training: Cases of the people the model was trained on, for the segmenter of the downstream
             analysis; without them there is none.
         participants: What is known of each subject, by subject key, for the subgroups.
-        refused: People left out, for the report.
+        seen: People in the data that the model was trained on; left out, unless ``choices`` says
+            to score them.
         command: The command that makes the scores again.
         progress: Told how far things are.
     """
     progress = progress or NoProgress()
-    if protocols is None:
-        protocols = translator.pipeline.evaluation.protocols
-    if audit is None:
-        audit = translator.pipeline.evaluation.audit
+    choices = choices or ValidationChoices()
+    asked = translator.pipeline.evaluation
     by_name = {case.name: case for case in cases}
     scored = predict_cases(
-        translator, cases, predictions=predictions, participants=participants, progress=progress
+        translator,
+        cases,
+        predictions=predictions,
+        participants=participants,
+        refuse_seen=not choices.even_though_seen,
+        progress=progress,
+    )
+    audit = asked.audit if choices.audit is None else choices.audit
+    details = describe_evaluation(
+        translator, seen=seen, scored_seen=choices.even_though_seen, command=command
     )
     summary = evaluate_cases(
         scored,
         protocol=make_protocol(translator),
         out=out,
-        details=describe_evaluation(translator, refused=refused, command=command),
+        details=replace(details, checklist=choices.checklist),
         analyses=choose_analyses(
-            protocols=protocols,
+            protocols=asked.protocols if choices.protocols is None else choices.protocols,
             alignment=True,
             audit=retranslate_with(translator, by_name) if audit else None,
             calibration=translator.calibration,
@@ -189,7 +185,8 @@ def score_cases(
         ),
     )
     people = tuple(sorted({case.subject for case in cases}))
-    return Validation(summary, out / "report.html", people, tuple(refused))
+    refused = () if choices.even_though_seen else tuple(seen)
+    return Validation(summary, out / "report.html", people, refused)
 
 
 def divide_cases(cases: Sequence[Case], *splits: Split) -> tuple[list[Case], list[str]]:
@@ -211,6 +208,7 @@ def predict_cases(
     *,
     predictions: Mapping[str, Path] | None,
     participants: Mapping[str, Mapping[str, str]] | None,
+    refuse_seen: bool = True,
     progress: Progress,
 ) -> Iterator[ScoredCase]:
     """One case at a time: the model and its baselines on the source's own grid.
@@ -220,22 +218,24 @@ def predict_cases(
         cases: Held-out people.
         predictions: Synthetic scans already written, by case name; predicted anew if None.
         participants: What is known of each subject, by subject key.
+        refuse_seen: Refuse scans that the model was trained on, whatever they are called.
         progress: Told how far things are.
     """
     progress.stage("score", len(cases))
     for number, case in enumerate(cases):
         progress.update(number, case.name)
-        scored = _scored_case(
-            translator, case, None if predictions is None else predictions[case.name]
-        )
+        prepared = translator.prepare(case)
+        if refuse_seen:
+            _refuse_seen(translator, case, prepared)
+        written = None if predictions is None else predictions[case.name]
+        scored = _scored_case(translator, case, prepared, written)
         yield replace(scored, participant=(participants or {}).get(case.subject, {}))
     progress.update(len(cases))
 
 
-def _scored_case(translator: Translator, case: Case, written: Path | None) -> ScoredCase:
-    prepared = translator.prepare(case)
-    for one in (translator, *translator.companions):
-        _refuse_seen(one, case, prepared.fingerprint["inputs"]["source"])
+def _scored_case(
+    translator: Translator, case: Case, prepared: Prepared, written: Path | None
+) -> ScoredCase:
     plan: InferencePlan | None
     if written is None:
         prediction = translator.predict(prepared)
@@ -282,14 +282,16 @@ def _reference(translator: Translator, case: Case) -> Reference:
     )
 
 
-def _refuse_seen(translator: Translator, case: Case, sha256: str) -> None:
+def _refuse_seen(translator: Translator, case: Case, prepared: Prepared) -> None:
     """The same voxels under another name are the same person."""
-    known = translator.model.config.get(INPUTS_KEY)
-    person = known.get(sha256) if isinstance(known, dict) else None
-    if person is not None:
-        raise DatasetError(
-            f"the model was trained on this very scan, as {person}. Leave {case.subject} out"
-        )
+    sha256 = prepared.fingerprint["inputs"]["source"]
+    for one in (translator, *translator.companions):
+        known = one.model.config.get(INPUTS_KEY)
+        person = known.get(sha256) if isinstance(known, dict) else None
+        if person is not None:
+            raise DatasetError(
+                f"the model was trained on this very scan, as {person}. Leave {case.subject} out"
+            )
 
 
 def _context(case: Case, reference: Reference) -> dict[str, str]:
@@ -302,13 +304,14 @@ def _context(case: Case, reference: Reference) -> dict[str, str]:
 
 
 def describe_evaluation(
-    translator: Translator, *, refused: Sequence[str], command: str
+    translator: Translator, *, seen: Sequence[str], scored_seen: bool = False, command: str
 ) -> EvaluationDetails:
     """What the report says of a model beside its scores.
 
     Args:
         translator: The model.
-        refused: People left out.
+        seen: People in the data that the model was trained on.
+        scored_seen: Whether they were scored all the same.
         command: The command that makes the scores again.
     """
     pipeline, model, split = translator.pipeline, translator.model, translator.split
@@ -318,14 +321,18 @@ def describe_evaluation(
         names[part]: f"{len(split.subjects(part))} people" for part in ("train", "val", "test")
     }
     notes = []
-    if refused:
-        notes.append(f"Left out, because the model was trained on them: {', '.join(refused)}.")
+    if seen and not scored_seen:
+        notes.append(f"Left out, because the model was trained on them: {', '.join(seen)}.")
     masking = pipeline.preprocess.mask
+    people = (
+        ", people seen in training among them" if seen and scored_seen else " on held-out people"
+    )
     return EvaluationDetails(
-        title=f"{pipeline.name}: {pipeline.source} to {pipeline.target} on held-out people",
+        title=f"{pipeline.name}: {pipeline.source} to {pipeline.target}{people}",
         source_name=pipeline.source,
         target_name=pipeline.target,
-        held_out=True,
+        held_out=not (seen and scored_seen),
+        seen_in_training=tuple(seen) if scored_seen else (),
         split={**parts, "split hash": split.hash[:_HASH_DIGITS]},
         how_made={
             "pipeline": pipeline.name,
@@ -354,6 +361,5 @@ def _describe_mean(translator: Translator) -> dict[str, str]:
     return {"prediction": f"mean of {len(views)} predictions by {by}, {mirrored} of them mirrored"}
 
 
-def _words(option: str, values: Sequence[str]) -> list[str]:
-    """An option of a command line, once for each value."""
-    return [word for value in values for word in (option, value)]
+def _data_words(datasets: Sequence[Path]) -> list[str]:
+    return [word for path in datasets for word in ("--data", path.name)]

@@ -21,6 +21,7 @@ from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.segmenter import Recipe, train_segmenter
 from medtranslate.workflows.validate import validate
+from medtranslate.workflows.validation_choices import ValidationChoices
 
 RECIPE = Recipe(num_steps=2, patch_size=16, batch_size=1)
 
@@ -187,7 +188,7 @@ def test_the_normalised_prediction_is_the_one_that_is_stored(cases, translator):
 def test_a_validation_reports_what_a_segmenter_finds(trained, cohort, tmp_path, monkeypatch):
     monkeypatch.setattr(downstream, "Recipe", lambda: RECIPE)
 
-    result = validate(trained, [cohort], tmp_path, downstream=True)
+    result = validate(trained, [cohort], tmp_path, choices=ValidationChoices(downstream=True))
 
     with (tmp_path / "downstream.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -201,6 +202,6 @@ def test_a_validation_reports_what_a_segmenter_finds(trained, cohort, tmp_path, 
 
 def test_a_validation_without_the_training_people_is_refused(trained, strangers, tmp_path):
     with pytest.raises(DatasetError, match=r"lacks toy/01, toy/02"):
-        validate(trained, [strangers], tmp_path / "out", downstream=True)
+        validate(trained, [strangers], tmp_path / "out", choices=ValidationChoices(downstream=True))
 
     assert not (tmp_path / "out").exists()

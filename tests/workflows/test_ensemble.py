@@ -21,6 +21,7 @@ from medtranslate.workflows.prediction import load_translator
 from medtranslate.workflows.train import INPUTS_KEY
 from medtranslate.workflows.translate import collect_cases, translate, translate_cases
 from medtranslate.workflows.validate import validate
+from medtranslate.workflows.validation_choices import ValidationChoices
 
 FIRST_AXIS = 2  # of a batch (n, c, i, j, k)
 
@@ -274,7 +275,12 @@ def test_validation_measures_the_coverage_of_what_translation_writes(
     trained, second, cohort, written, tmp_path
 ):
     """By hand for one person: the two files, the sidecar's rule and the real scan."""
-    result = validate(trained, [cohort], tmp_path, uncertainty=True, companions=[second()])
+    result = validate(
+        trained,
+        [cohort],
+        tmp_path,
+        choices=ValidationChoices(uncertainty=True, companions=[second()]),
+    )
 
     path = written / "sub-04" / "anat" / "sub-04_space-T1w_desc-synthetic_T2w.nii.gz"
     beside = deviation_path(path)
@@ -302,7 +308,10 @@ def test_nobody_whom_a_companion_knows_is_scored(trained, second, cohort, tmp_pa
     other = {"subjects": split["subjects"] | {"toy/04": "train"}}
 
     result = validate(
-        trained, [cohort], tmp_path, uncertainty=True, companions=[second(split=other)]
+        trained,
+        [cohort],
+        tmp_path,
+        choices=ValidationChoices(uncertainty=True, companions=[second(split=other)]),
     )
 
     assert result.scored == ("toy/05",)
@@ -314,7 +323,12 @@ def test_a_scan_that_a_companion_was_trained_on_is_refused(trained, second, stra
     companion = second(**{INPUTS_KEY: {sha256: "toy/01"}})
 
     with pytest.raises(DatasetError, match="trained on this very scan, as toy/01"):
-        validate(trained, [strangers], tmp_path, uncertainty=True, companions=[companion])
+        validate(
+            trained,
+            [strangers],
+            tmp_path,
+            choices=ValidationChoices(uncertainty=True, companions=[companion]),
+        )
 
 
 def translate_source_hash(model, path):

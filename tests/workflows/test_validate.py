@@ -17,6 +17,7 @@ from medtranslate.metrics.rules import RULES
 from medtranslate.provenance import hash_volume
 from medtranslate.workflows.prediction import load_translator
 from medtranslate.workflows.validate import INPUTS_KEY, score_cases, validate
+from medtranslate.workflows.validation_choices import ValidationChoices
 
 BASELINES = ["copy of the source", "histogram match", "lookup map", "rank map"]
 
@@ -102,11 +103,18 @@ def test_the_model_is_scored_by_every_rule_that_its_pipeline_names(validated):
 
 def test_an_unknown_protocol_is_refused_before_anything_is_read(tmp_path):
     with pytest.raises(ConfigError, match="did you mean 'monai'"):
-        validate(tmp_path / "absent", [tmp_path], tmp_path / "out", protocols=["monay"])
+        validate(
+            tmp_path / "absent",
+            [tmp_path],
+            tmp_path / "out",
+            choices=ValidationChoices(protocols=["monay"]),
+        )
 
 
 def test_people_of_another_dataset_are_all_held_out(trained, strangers, tmp_path):
-    result = validate(trained, [strangers], tmp_path, protocols=["monai"])
+    result = validate(
+        trained, [strangers], tmp_path, choices=ValidationChoices(protocols=["monai"])
+    )
 
     assert set(result.summary["rules"]) == {"medtranslate", "monai"}
     assert "--protocol monai --out" in (tmp_path / "report.html").read_text("utf-8")
@@ -174,7 +182,7 @@ def test_a_model_without_its_split_cannot_be_validated(trained, strangers, tmp_p
 @pytest.fixture(scope="module")
 def audited(trained, strangers, tmp_path_factory):
     out = tmp_path_factory.mktemp("audit")
-    return validate(trained, [strangers], out, audit=True), out
+    return validate(trained, [strangers], out, choices=ValidationChoices(audit=True)), out
 
 
 def test_an_audit_degrades_sources_and_puts_lesions_in(audited):
@@ -194,6 +202,30 @@ def test_an_audit_degrades_sources_and_puts_lesions_in(audited):
     assert 0 <= result.summary["lesions"]["inserted: shown"]["mean"] <= 1
     assert {"stress.csv", "lesions.csv"} <= {path.name for path in out.iterdir()}
     assert "--audit" in (out / "report.html").read_text("utf-8")
+
+
+def test_people_seen_in_training_are_scored_on_demand_and_mark_every_page(
+    trained, cohort, tmp_path
+):
+    choices = ValidationChoices(even_though_seen=True, checklist="claim")
+
+    result = validate(trained, [cohort], tmp_path, choices=choices)
+
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    seen = {"toy/01", "toy/02", "toy/03"}
+    assert seen <= set(result.scored)
+    assert result.refused == ()
+    assert 'class="seen"' in page
+    assert all(f"{one}" in page.partition('class="seen"')[2][:200] for one in sorted(seen))
+    assert "the model never saw" not in page
+    assert "--even-though-seen-in-training --checklist claim" in page
+    assert "CLAIM 2024 checklist" in page
+
+
+def test_held_out_people_alone_mark_no_page(validated):
+    _, out = validated
+
+    assert 'class="seen"' not in (out / "report.html").read_text(encoding="utf-8")
 
 
 def test_without_an_audit_there_is_only_what_costs_little(validated):

@@ -1,0 +1,49 @@
+"""What a validation is asked to do beside scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class ValidationChoices:
+    """Choices of one validation; None leaves one to the model's pipeline.
+
+    Attributes:
+        protocols: Names of the rules to score by beside the default protocol.
+        audit: Also try the model with degraded sources and with lesions, about twenty predictions
+            a case.
+        uncertainty: Also predict mirrored, score the mean, and measure the coverage of its
+            intervals.
+        downstream: Also train a segmenter on the real scans of the model's training people, who
+            must be in the data, and segment real and synthetic scans with it.
+        companions: Further models that predict too; nobody they were trained on is scored.
+        checklist: ``claim`` to end the report with that checklist.
+        even_though_seen: Score the people the model was trained on as well, and mark every page.
+    """
+
+    protocols: Sequence[str] | None = None
+    audit: bool | None = None
+    uncertainty: bool | None = None
+    downstream: bool | None = None
+    companions: Sequence[Path] = ()
+    checklist: Literal["claim"] | None = None
+    even_though_seen: bool = False
+
+    def to_words(self) -> list[str]:
+        """The choices as options of the command line."""
+        flags = {
+            "--audit": self.audit,
+            "--uncertainty": self.uncertainty,
+            "--downstream": self.downstream,
+            "--even-though-seen-in-training": self.even_though_seen,
+        }
+        words = [flag for flag, wanted in flags.items() if wanted]
+        for name in self.protocols or ():
+            words += ["--protocol", name]
+        for path in self.companions:
+            words += ["--with", path.name]
+        return words + (["--checklist", self.checklist] if self.checklist else [])
