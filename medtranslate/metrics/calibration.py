@@ -11,8 +11,13 @@ import numpy as np
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Nominal coverages for which factors are kept."""
 
-SMALLEST_FLOOR = 1e-3
-"""Least that is added to every standard deviation, in the normalised unit (CT: about 4 HU)."""
+SMALLEST_MEDIAN = 1e-3
+"""A smaller median deviation counts as this, in the normalised unit (CT: about 4 HU)."""
+
+FLOORS = (0.25, 1.0, 4.0, 16.0, 64.0, 256.0)
+"""Floors that are tried, in median deviations; the last makes all intervals as good as equal."""
+
+_FLOOR_LEVEL = 0.9
 
 _VOXELS_OF_A_PERSON = 500_000
 
@@ -92,9 +97,11 @@ def calibrate(people: Iterable[tuple[np.ndarray, np.ndarray]], *, seed: int = 0)
     """Factors under which intervals would have held the truth of the validation people.
 
     The score of a voxel is ``|error| / (sd + floor)``; the factor of a level is its conformal
-    quantile over the voxels of all people, each person weighing the same however large. The floor
-    is the median of the standard deviations, weighted likewise, but at least ``SMALLEST_FLOOR``:
-    the spread of few predictions is small by chance in many voxels, and says nothing there.
+    quantile over the voxels of all people, each person weighing the same however large.
+
+    The spread of few predictions is small by chance in many voxels, and may say little of the
+    error. Of ``FLOORS``, times the median deviation, that floor is taken which makes the 90 %
+    intervals of the validation people narrowest on average; the smallest of those equally narrow.
 
     The guarantee of conformal prediction holds for what is exchangeable with the calibration
     scores. Voxels of one person are not exchangeable with those of another: coverage on new people
@@ -115,7 +122,7 @@ def calibrate(people: Iterable[tuple[np.ndarray, np.ndarray]], *, seed: int = 0)
         raise ValueError("there is nobody to calibrate on")
     sds, errors = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
     weights = np.concatenate([np.full(len(sd), 1 / len(sd)) for sd, _ in drawn])
-    floor = max(SMALLEST_FLOOR, weighted_quantile(sds, 0.5, weights=weights))
+    floor = _choose_floor(sds, errors, weights)
     scores = errors / (sds + floor)
     factors = conformal_quantiles(scores, LEVELS, weights=weights)
     return Calibration(
@@ -200,6 +207,18 @@ def _draw(
         return sd, error
     chosen = generator.choice(sd.size, _VOXELS_OF_A_PERSON, replace=False)
     return sd[chosen], error[chosen]
+
+
+def _choose_floor(sds: np.ndarray, errors: np.ndarray, weights: np.ndarray) -> float:
+    """The floor under which intervals are narrowest; see :func:`calibrate`."""
+    median = max(SMALLEST_MEDIAN, weighted_quantile(sds, 0.5, weights=weights))
+    widths = [
+        weighted_quantile(errors / (sds + share * median), _FLOOR_LEVEL, weights=weights)
+        * np.average(sds + share * median, weights=weights)
+        for share in FLOORS
+    ]
+    narrow = np.array(widths) <= min(widths) * (1 + 1e-6)  # equal but for rounding
+    return FLOORS[int(np.argmax(narrow))] * median
 
 
 def _reach(values: np.ndarray, shares: np.ndarray, weights: np.ndarray | None) -> np.ndarray:

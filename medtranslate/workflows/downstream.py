@@ -72,7 +72,6 @@ def make_downstream_task(
         num_labels=len(labels),
         recipe=recipe,
         fabric=translator.fabric,
-        inference=translator.pipeline.inference,
         progress=progress,
     )
 

@@ -25,7 +25,8 @@ FILTERS = 8
 
 _BLOCKS = (1, 2, 2)
 _DIVISOR = 4
-_LEARNING_RATE = 2e-3
+_OVERLAP = 0.25
+_LEARNING_RATE = 5e-3
 _WEIGHT_DECAY = 1e-4
 _MAX_GRADIENT_NORM = 1.0
 _ONLY_MIRRORING = AugmentationSettings(
@@ -90,13 +91,14 @@ class Segmenter:
         network: On the device of ``fabric``.
         num_labels: Labels beside the background.
         fabric: Device and precision.
-        inference: Window and memory.
+        window: Edge of the windows that are segmented one by one and blended: that of the patches
+            it learned from, for a network also learns how far it sees.
     """
 
     network: torch.nn.Module
     num_labels: int
     fabric: Fabric
-    inference: InferenceSettings
+    window: int
 
     def segment(self, image: Tensor, mask: Tensor) -> np.ndarray:
         """Label every voxel of a mask.
@@ -112,13 +114,8 @@ class Segmenter:
         inside = mask.as_subclass(Tensor).cpu() > 0
         shown = torch.where(inside, image.as_subclass(Tensor).detach().float().cpu(), 0.0)
         i, j, k = shown.shape[1:]
-        plan = plan_inference(
-            (i, j, k),
-            settings=self.inference,
-            divisor=_DIVISOR,
-            bytes_per_voxel=4 * (8 * FILTERS + 4 * (self.num_labels + 1)),
-            device=self.fabric.device,
-        )
+        settings = InferenceSettings(window=(self.window,) * 3, overlap=_OVERLAP)
+        plan = plan_inference((i, j, k), settings=settings, divisor=_DIVISOR)
         with self.fabric.autocast():
             scores = predict_with_plan(
                 self.network, self.fabric.to_device(shown), plan=plan, divisor=_DIVISOR
@@ -134,7 +131,6 @@ def train_segmenter(
     num_labels: int,
     recipe: Recipe,
     fabric: Fabric,
-    inference: InferenceSettings,
     progress: Progress,
 ) -> Segmenter:
     """Train a small MONAI ``SegResNet`` with Dice plus cross-entropy.
@@ -146,7 +142,6 @@ def train_segmenter(
         num_labels: Labels beside the background.
         recipe: How long and on what.
         fabric: Device and precision.
-        inference: Window and memory of :meth:`Segmenter.segment`.
         progress: Told how far things are.
     """
     network = _build_network(num_labels, seed=recipe.seed)
@@ -166,7 +161,7 @@ def train_segmenter(
             scores = optimiser.network(shown)
             optimiser.step(loss(scores.float(), batch["target"]), progress=step / recipe.num_steps)
             progress.update(step + 1)
-    return Segmenter(optimiser.network.eval(), num_labels, fabric, inference)
+    return Segmenter(optimiser.network.eval(), num_labels, fabric, recipe.patch_size)
 
 
 def _build_network(num_labels: int, *, seed: int) -> SegResNet:

@@ -70,6 +70,18 @@ def test_a_property_is_that_of_the_patient_and_not_of_the_file():
     )
 
 
+def test_intensities_outside_the_patient_do_not_count():
+    grid = Geometry((4, 4, 4), np.eye(4))
+    mask = np.zeros((4, 4, 4), bool)
+    mask[1:] = True
+    source = np.where(mask, 0.5, 9.0)
+
+    found = measure_traits(source, mask, native=grid, grid=grid)
+
+    np.testing.assert_array_equal(found.quantiles, np.full(100, 0.5))
+    np.testing.assert_allclose(found.properties["patient volume (ml)"], 0.048)
+
+
 def test_every_training_scan_is_inside(people, known):
     for scan in people:
         assert set(distances(known, scan).values()) == {0.0}

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from medtranslate.metrics import calibration as module
 from medtranslate.metrics.calibration import (
+    FLOORS,
     LEVELS,
-    SMALLEST_FLOOR,
+    SMALLEST_MEDIAN,
     Calibration,
     calibrate,
     conformal_quantiles,
@@ -100,15 +102,15 @@ def test_a_deviation_ten_times_too_small_gets_factors_ten_times_as_large():
 
 
 def test_factors_of_a_known_deviation_are_those_of_the_normal_distribution():
-    """With one deviation for all and a floor as large, the factor is half the normal quantile."""
+    """With one deviation for all every floor serves, and the smallest is taken."""
     rng = np.random.default_rng(6)
     sd = np.full(200_000, 0.2)
 
     calibration = calibrate([(sd, np.abs(rng.normal(0, sd)))])
 
-    assert calibration.floor == 0.2
+    assert calibration.floor == FLOORS[0] * 0.2
     for level in LEVELS:
-        expected = norm.ppf(0.5 + level / 2) / 2
+        expected = norm.ppf(0.5 + level / 2) / (1 + FLOORS[0])
         np.testing.assert_allclose(calibration.factors[level], expected, rtol=0.02)
 
 
@@ -119,8 +121,8 @@ def test_each_person_weighs_the_same_however_large():
 
     calibration = calibrate([small, large])
 
-    assert calibration.factors[0.5] <= 1.0
-    np.testing.assert_allclose([calibration.factors[level] for level in (0.8, 0.9)], 1.0)
+    half_widths = [calibration.half_width(np.array(0.5), level) for level in (0.8, 0.9)]
+    np.testing.assert_allclose(half_widths, 1.0)
     assert calibration.num_people == 2
     assert calibration.num_voxels == 10_000
 
@@ -130,18 +132,65 @@ def test_a_deviation_of_0_everywhere_still_gives_intervals():
 
     calibration = calibrate([(np.zeros(1001), error)])
 
-    assert calibration.floor == SMALLEST_FLOOR
+    assert calibration.floor == FLOORS[0] * SMALLEST_MEDIAN
     half_width = calibration.half_width(np.zeros(1), 0.9)
     np.testing.assert_allclose(half_width, 0.9, atol=0.002)
 
 
-def test_of_a_large_person_voxels_are_drawn_with_their_errors():
-    sd = np.linspace(0.1, 1, 600_000)
+def test_a_deviation_that_says_nothing_makes_intervals_hardly_wider_than_equal_ones():
+    """Deviations over four orders of magnitude that have nothing to do with the errors."""
+    rng = np.random.default_rng(7)
+    sd, error = 10.0 ** rng.uniform(-4, 0, 20_000), rng.exponential(0.1, 20_000)
 
-    calibration = calibrate([(sd, 3 * (sd + weighted_quantile(sd, 0.5)))])
+    calibration = calibrate([(sd, error)])
 
-    assert calibration.num_voxels == 500_000
-    np.testing.assert_allclose([calibration.factors[level] for level in LEVELS], 3, rtol=1e-2)
+    equal = 2 * np.quantile(error, 0.9)
+    assert mean_width(calibration.half_width(sd, 0.9)) < 1.02 * equal
+
+
+def test_a_deviation_that_says_much_makes_intervals_narrower_than_equal_ones():
+    rng = np.random.default_rng(8)
+    sd = 10.0 ** rng.uniform(-2, 0, 20_000)
+    error = np.abs(rng.normal(0, sd))
+
+    calibration = calibrate([(sd, error)])
+
+    assert calibration.floor <= weighted_quantile(sd, 0.5)
+    assert mean_width(calibration.half_width(sd, 0.9)) < 0.8 * 2 * np.quantile(error, 0.9)
+
+
+def test_the_floor_is_that_of_the_narrowest_intervals_by_brute_force():
+    """Two people of very different size; widths computed voxel by voxel, persons weighing alike."""
+    rng = np.random.default_rng(9)
+    people = [
+        (rng.uniform(0.01, 0.2, count), np.abs(rng.normal(0, level, count)))
+        for count, level in ((2000, 0.3), (40, 0.02))
+    ]
+
+    calibration = calibrate(people)
+
+    repeated = [
+        np.tile(np.stack(person), times) for person, times in zip(people, (1, 50), strict=True)
+    ]
+    sd, error = np.concatenate(repeated, axis=1)
+    floors = np.array(FLOORS) * np.quantile(sd, 0.5, method="inverted_cdf")
+    widths = [
+        np.quantile(error / (sd + floor), 0.9, method="inverted_cdf") * np.mean(sd + floor)
+        for floor in floors
+    ]
+    np.testing.assert_allclose(calibration.floor, floors[np.argmin(widths)])
+
+
+def test_of_a_large_person_voxels_are_drawn_with_their_errors(monkeypatch):
+    person = gaussian_person(np.random.default_rng(10), 50_000)
+    every = calibrate([person])
+    monkeypatch.setattr(module, "_VOXELS_OF_A_PERSON", 20_000)
+
+    drawn = calibrate([person])
+
+    assert (every.num_voxels, drawn.num_voxels) == (50_000, 20_000)
+    for level in LEVELS:
+        np.testing.assert_allclose(drawn.factors[level], every.factors[level], rtol=0.04)
 
 
 def test_too_few_voxels_and_nobody_are_refused():

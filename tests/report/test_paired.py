@@ -13,7 +13,7 @@ from medtranslate.report.paired import (
     paired_rows,
 )
 
-FULL = PairedTest(9, -12.345, (-20.0, -5.0), (-21.0, -4.0), 0.0039, 0.00391, 0.0117, -1.234)
+FULL = PairedTest(9, -12.345, (-20.0, -5.0), (-21.0, -4.0), 0.0078, 0.00391, 0.0117, -1.234)
 EMPTY = PairedTest(1, 2.0, None, None, None, None, None, None)
 
 
@@ -35,7 +35,7 @@ def test_a_row_says_everything_with_signs():
             "\u221212.3",
             "\u221220.0 to \u22125.0",
             "\u221221.0 to \u22124.0",
-            "0.0039",
+            "0.0078",
             "0.0039",
             "0.012",
             "\u22121.23",

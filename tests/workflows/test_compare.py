@@ -227,6 +227,14 @@ def test_files_that_cannot_be_used_are_named(runs, tmp_path, name, text, words):
         compare_runs(runs, tmp_path / "out")
 
 
+def test_a_case_that_is_listed_twice_is_refused(runs, tmp_path):
+    table = runs[1] / "evaluation" / "volumes.csv"
+    table.write_text(table.read_text() + table.read_text().splitlines()[1] + "\n")
+
+    with pytest.raises(DatasetError, match="other cases than summary.json"):
+        compare_runs(runs, tmp_path / "out")
+
+
 def test_an_infinite_score_is_a_gap_and_not_tested(runs, tmp_path):
     perfect = write_run(tmp_path / "perfect", SECOND | {"d/p2": float("inf")})
 
