@@ -26,6 +26,7 @@ FILTERS = 8
 _BLOCKS = (1, 2, 2)
 _DIVISOR = 4
 _OVERLAP = 0.25
+_LEAST_SHARE = 1e-4
 _LEARNING_RATE = 5e-3
 _WEIGHT_DECAY = 1e-4
 _MAX_GRADIENT_NORM = 1.0
@@ -152,7 +153,8 @@ def train_segmenter(
         weight_decay=_WEIGHT_DECAY,
         max_gradient_norm=_MAX_GRADIENT_NORM,
     )
-    loss = DiceCELoss(to_onehot_y=True, softmax=True, batch=True)
+    weights = fabric.to_device(weigh_labels(scans, num_labels=num_labels))
+    loss = DiceCELoss(to_onehot_y=True, softmax=True, batch=True, weight=weights)
     progress.stage("train the segmenter", recipe.num_steps)
     with closing(_make_sampler(scans, recipe).batches(0)) as batches:
         for step in range(recipe.num_steps):
@@ -162,6 +164,23 @@ def train_segmenter(
             optimiser.step(loss(scores.float(), batch["target"]), progress=step / recipe.num_steps)
             progress.update(step + 1)
     return Segmenter(optimiser.network.eval(), num_labels, fabric, recipe.patch_size)
+
+
+def weigh_labels(scans: Sequence[LabelledScan], *, num_labels: int) -> Tensor:
+    """Weight of each label in the loss: the inverse square root of its share of the voxels.
+
+    Without it a small network soon calls a rare label by the name of what surrounds it, and is not
+    told strongly enough that this is wrong. Shares below one in 10,000 count as that.
+
+    Returns:
+        Shape ``(num_labels + 1,)``, the background first, mean 1.
+    """
+    counts = sum(
+        torch.bincount(scan.labels.long().flatten(), minlength=num_labels + 1) for scan in scans
+    )
+    shares = torch.as_tensor(counts, dtype=torch.float32)
+    weights = (shares / shares.sum()).clamp(min=_LEAST_SHARE).rsqrt()
+    return weights / weights.mean()
 
 
 def _build_network(num_labels: int, *, seed: int) -> SegResNet:

@@ -159,12 +159,15 @@ def test_a_deviation_that_says_much_makes_intervals_narrower_than_equal_ones():
     assert mean_width(calibration.half_width(sd, 0.9)) < 0.8 * 2 * np.quantile(error, 0.9)
 
 
-def test_the_floor_is_that_of_the_narrowest_intervals_by_brute_force():
+@pytest.mark.parametrize(
+    ("largest_sd", "error_scale"), [((0.2, 2), (0.1, 0.5)), ((1, 0.02), (0.3, 0.02))]
+)
+def test_the_floor_is_that_of_the_narrowest_intervals_by_brute_force(largest_sd, error_scale):
     """Two people of very different size; widths computed voxel by voxel, persons weighing alike."""
     rng = np.random.default_rng(9)
     people = [
-        (rng.uniform(0.01, 0.2, count), np.abs(rng.normal(0, level, count)))
-        for count, level in ((2000, 0.3), (40, 0.02))
+        (rng.uniform(sd / 20, sd, count), np.abs(rng.normal(0, scale, count)))
+        for sd, scale, count in zip(largest_sd, error_scale, (2000, 40), strict=True)
     ]
 
     calibration = calibrate(people)

@@ -9,10 +9,15 @@ from lightning_fabric import Fabric
 
 from medtranslate.metrics.regions import dice
 from medtranslate.workflows.progress import NoProgress
-from medtranslate.workflows.segmenter import LabelledScan, Recipe, train_segmenter
+from medtranslate.workflows.segmenter import (
+    LabelledScan,
+    Recipe,
+    train_segmenter,
+    weigh_labels,
+)
 
 SHAPE = (28, 24, 20)
-RECIPE = Recipe(num_steps=60, patch_size=16)
+RECIPE = Recipe(num_steps=120, patch_size=16)
 
 
 def phantom(seed):
@@ -101,3 +106,16 @@ def test_the_recipe_is_told_in_words():
 
     assert "1,200 steps of 2 patches of 64³ voxels" in words
     assert "seed 7" in words
+
+
+def test_a_label_four_times_as_rare_weighs_twice_as_much():
+    labels = torch.zeros(1, 10, 10, 10)
+    labels[0, 0, :8], labels[0, 0, 8:] = 1, 2
+    scan = LabelledScan(labels, labels, labels)
+
+    weights = weigh_labels([scan, scan], num_labels=3)
+
+    np.testing.assert_allclose(weights[2] / weights[1], 2, rtol=1e-6)
+    np.testing.assert_allclose(weights[1] / weights[0], np.sqrt(900 / 80), rtol=1e-6)
+    np.testing.assert_allclose(weights[3] / weights[1], np.sqrt(0.08 / 1e-4), rtol=1e-6)
+    np.testing.assert_allclose(weights.mean(), 1, rtol=1e-6)
