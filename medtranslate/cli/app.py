@@ -345,7 +345,11 @@ def evaluate(
     ] = "axial",
     protocols: Protocols = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="Also score scans moved a little; 5 times the work.")
+        bool,
+        typer.Option(
+            "--audit",
+            help="Also regions, sharpness, dose, and scans moved a little; 10 times the work.",
+        ),
     ] = False,
     checklist: Checklist = None,
     as_json: Json = False,

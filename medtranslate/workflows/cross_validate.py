@@ -162,7 +162,7 @@ def _score(
         protocol=make_protocol(_load(pipeline, runs[0].folder)),
         out=out / "evaluation",
         details=details,
-        analyses=choose_analyses(protocols=pipeline.evaluation.protocols, alignment=True),
+        analyses=choose_analyses(protocols=pipeline.evaluation.protocols, thorough=True),
     )
     people = sorted({who for run in runs for who in run.validation.scored})
     return Validation(summary, out / "evaluation" / "report.html", tuple(people), ())

@@ -128,7 +128,8 @@ def evaluate_paths(
         labels: Masks and segmentations to look at the scores by, a file or a folder.
         model_name: What to call the predictions.
         protocols: Names of the rules to score by beside ``protocol``, see ``resolve_rules``.
-        audit: Also score the scans moved a little; about five times the work.
+        audit: Also look at regions, sharpness and, of CT, the dose surrogate, and score the scans
+            moved a little; about ten times the work.
         checklist: ``claim`` to end the report with that checklist.
         command: For the report: how to make it again.
 
@@ -142,7 +143,7 @@ def evaluate_paths(
         ConfigError: If the protocol lacks a number that the scans need, or a name of
             ``protocols`` is not known.
     """
-    analyses = choose_analyses(protocols=protocols, alignment=audit)
+    analyses = choose_analyses(protocols=protocols, thorough=audit, labels=labels is not None)
     pairing = pair_paths(reference, prediction, mask=mask, source=source)
     notes = [f"Left out for want of a partner: {', '.join(pairing.unpaired)}."] * bool(
         pairing.unpaired

@@ -176,7 +176,7 @@ def score_cases(
         details=replace(details, checklist=choices.checklist),
         analyses=choose_analyses(
             protocols=asked.protocols if choices.protocols is None else choices.protocols,
-            alignment=True,
+            thorough=True,
             audit=retranslate_with(translator, by_name) if audit else None,
             calibration=translator.calibration,
             downstream=make_downstream_task(translator, training, by_name, progress=progress)

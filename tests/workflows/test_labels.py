@@ -100,6 +100,19 @@ def test_a_table_beyond_the_dataset_is_none_of_its(geometry, write_label, segmen
     assert list(read_labels({"dseg": path}, like=geometry).regions) == ["dseg: 1", "dseg: 7"]
 
 
+def test_outside_a_dataset_only_the_file_s_own_folder_is_searched(
+    geometry, write_label, segmentation
+):
+    path = write_label(segmentation, "sub-01_dseg.nii.gz")
+    table = "index\tname\n1\tcsf\n"
+
+    (path.parent.parent / "dseg.tsv").write_text(table)
+    assert list(read_labels({"dseg": path}, like=geometry).regions) == ["dseg: 1", "dseg: 7"]
+
+    (path.parent / "dseg.tsv").write_text(table)
+    assert list(read_labels({"dseg": path}, like=geometry).regions) == ["dseg: csf", "dseg: 7"]
+
+
 def test_labels_on_another_grid_are_left_out_and_named(
     geometry, write_label, segmentation, make_affine
 ):

@@ -26,7 +26,8 @@ from medtranslate.workflows.analyses.subgroups import Subgroups
 def choose_analyses(
     *,
     protocols: Sequence[str],
-    alignment: bool,
+    thorough: bool,
+    labels: bool = False,
     audit: Retranslation | None = None,
     calibration: Calibration | None = None,
     downstream: DownstreamTask | None = None,
@@ -36,8 +37,9 @@ def choose_analyses(
     Args:
         protocols: Names of the protocols and rules to score by; the default one makes the main
             tables in any case.
-        alignment: Whether to score scans moved a little, which costs as much as scoring a case
-            five times.
+        thorough: Whether to look at regions, sharpness and, of CT, the dose surrogate, and to score
+            scans moved a little; all that costs as much as scoring a case ten times.
+        labels: Whether the cases come with labels; regions are then looked at in any case.
         audit: The model to try with degraded sources and with lesions, which costs about twenty
             predictions a case; None for no such trials.
         calibration: Makes intervals of the predictions' standard deviations; None if they have
@@ -51,13 +53,16 @@ def choose_analyses(
     analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
     if rules := resolve_rules(protocols):
         analyses.append(RulesAnalysis(rules))
-    analyses += [RegionAnalysis(), SharpnessAnalysis(), DoseAnalysis()]
+    if thorough or labels:
+        analyses.append(RegionAnalysis())
+    if thorough:
+        analyses += [SharpnessAnalysis(), DoseAnalysis()]
     analyses.append(Familiarity())
     if calibration is not None:
         analyses += [Coverage(calibration), RiskCoverage()]
     if downstream is not None:
         analyses.append(DownstreamAnalysis(downstream))
-    if alignment:
+    if thorough:
         analyses.append(AlignmentAnalysis())
     if audit is not None:
         analyses += [StressAnalysis(audit), LesionAudit(audit)]

@@ -16,11 +16,11 @@ def names(analyses):
 
 @pytest.mark.parametrize("protocols", [(), ("medtranslate",)])
 def test_the_default_protocol_alone_needs_no_comparison_of_rules(protocols) -> None:
-    assert "rules" not in names(choose_analyses(protocols=protocols, alignment=False))
+    assert "rules" not in names(choose_analyses(protocols=protocols, thorough=False))
 
 
 def test_other_protocols_are_compared() -> None:
-    chosen = names(choose_analyses(protocols=PROTOCOL_NAMES, alignment=False))
+    chosen = names(choose_analyses(protocols=PROTOCOL_NAMES, thorough=False))
 
     assert chosen.count("rules") == 1
 
@@ -29,10 +29,23 @@ def test_coverage_is_measured_where_intervals_can_be_made() -> None:
     calibration = Calibration(0.1, dict.fromkeys(LEVELS, 2.0), 1, 100)
 
     for given, expected in ((calibration, 1), (None, 0)):
-        chosen = names(choose_analyses(protocols=(), alignment=False, calibration=given))
+        chosen = names(choose_analyses(protocols=(), thorough=False, calibration=given))
         assert [chosen.count(name) for name in ("coverage", "risk_coverage")] == [expected] * 2
+
+
+def test_what_costs_more_than_scoring_is_left_out_unless_asked_for() -> None:
+    costly = {"regions", "sharpness", "dose", "alignment"}
+
+    assert not costly & set(names(choose_analyses(protocols=(), thorough=False)))
+    assert costly <= set(names(choose_analyses(protocols=(), thorough=True)))
+
+
+def test_labels_bring_regions() -> None:
+    chosen = names(choose_analyses(protocols=(), thorough=False, labels=True))
+
+    assert {"regions", "sharpness"} & set(chosen) == {"regions"}
 
 
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ConfigError, match="--protocol brasin: .*did you mean 'brasyn'"):
-        choose_analyses(protocols=["brasin"], alignment=False)
+        choose_analyses(protocols=["brasin"], thorough=False)

@@ -110,6 +110,9 @@ def test_a_model_that_copies_the_source_keeps_every_lesion_whole(tmp_path):
     for row in rows:
         # A little less than 30 %: the edge fades within the ellipsoid.
         assert -0.30 <= float(row["contrast_source"]) <= -0.24
+        np.testing.assert_allclose(
+            float(row["contrast_synthetic"]), float(row["contrast_source"]), rtol=1e-4
+        )
 
 
 def test_a_model_that_shows_half_keeps_half(tmp_path):
@@ -148,6 +151,32 @@ def test_given_lesions_are_compared_with_the_real_scan_and_erased(tmp_path):
     given = [row for row in rows if row["kind"] == "given"]
     assert len(given) == 1
     assert abs(float(given[0]["contrast_after_erasing"])) < 0.02
+
+
+def test_given_lesions_that_the_real_scan_does_not_show_count_in_no_other_rate(tmp_path):
+    """A second label marks tissue that is dark in the source alone."""
+    other = ball((32, 8, 30), 4)
+    source = np.where(LESION | other, 0.6 * HEALTHY, HEALTHY)
+    real = np.where(LESION, 0.8 * HEALTHY, HEALTHY)
+    labels = {"lesion": LESION | other}
+
+    findings, rows = audit(tmp_path, copy, source=source, real=real, labels=labels)
+
+    assert mean(findings, "given: seen in the real scan") == 0.5
+    np.testing.assert_allclose(mean(findings, "given: contrast retained"), 2.0, rtol=0.02)
+    given = {row["visible_in_real"]: row for row in rows if row["kind"] == "given"}
+    assert given["true"]["retained"] != ""
+    assert given["false"]["retained"] == ""
+
+
+def test_no_lesion_is_put_beside_a_given_one(tmp_path):
+    """Given specks all over the patient, five millimetres apart, leave no healthy place."""
+    specks = np.zeros(SHAPE, bool)
+    specks[::6, ::4, ::5] = True
+
+    findings, _ = audit(tmp_path, copy, labels={"lesion": specks})
+
+    assert findings is None
 
 
 def test_a_model_that_draws_the_lesion_from_its_place_is_found_out(tmp_path):
