@@ -107,6 +107,18 @@ def test_the_segmenter_learns_from_real_training_scans_and_reads_no_other(
         np.testing.assert_array_equal(scan.labels.numpy()[0], find_tissues(target, mask))
 
 
+def test_what_surrounds_the_patient_is_not_learned(cases, translator, learned, tmp_path):
+    target = read_volume(cases[0].target)
+    path = tmp_path / "target.nii.gz"
+    write_volume(path, replace(target, array=np.where(target.array == 0, 333, target.array)))
+
+    make_task(translator, [replace(cases[0], target=path)], [])
+
+    outside = learned[0].mask.numpy() == 0
+    assert outside.any()
+    np.testing.assert_array_equal(learned[0].image.numpy() > 0, ~outside)
+
+
 def test_given_labels_are_learned_where_every_training_person_has_them(
     cases, translator, learned, tmp_path
 ):

@@ -12,6 +12,7 @@ from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.segmenter import (
     LabelledScan,
     Recipe,
+    Segmenter,
     train_segmenter,
     weigh_labels,
 )
@@ -84,6 +85,25 @@ def test_nothing_outside_the_mask_is_labelled_or_looked_at(segmenter):
 
     np.testing.assert_array_equal(found[14:], 0)
     np.testing.assert_array_equal(found, segmenter.segment(scan.image * half, half))
+
+
+class LabelEverything(torch.nn.Module):
+    """A network that sees the second label everywhere."""
+
+    def forward(self, image):
+        return (
+            torch.tensor([0.0, 0.0, 1.0])
+            .view(1, 3, 1, 1, 1)
+            .expand(len(image), 3, *image.shape[2:])
+        )
+
+
+def test_even_a_network_that_labels_everything_labels_nothing_outside_the_mask(segmenter):
+    scan = phantom(12)
+
+    found = Segmenter(LabelEverything(), 2, segmenter.fabric, 16).segment(scan.image, scan.mask)
+
+    np.testing.assert_array_equal(found, 2 * scan.mask.numpy()[0])
 
 
 def test_the_same_recipe_gives_the_same_network_and_leaves_random_numbers_alone():

@@ -153,7 +153,11 @@ def _table(kinds: _Kinds, points: _Points, board: Scoreboard) -> Table:
 
 def _draw(degradation: Degradation, strengths: Sequence[float], points: _Points) -> Figure:
     summaries = [points[(degradation.name, one), "psnr"] for one in strengths]
-    heights = [one.mean if math.isfinite(one.mean) else math.nan for one in summaries]
+    everybody = max(one.n for one in summaries)
+    heights = [
+        one.mean if math.isfinite(one.mean) and one.n == everybody else math.nan
+        for one in summaries
+    ]
     label = f"PSNR of the model against {degradation.name}"
     return Figure(
         plot_lines(
@@ -162,7 +166,8 @@ def _draw(degradation: Degradation, strengths: Sequence[float], points: _Points)
             y_label="PSNR (dB)",
             label=label,
         ),
-        f"{label}. The undamaged source stands at {degradation.neutral:g}.",
+        f"{label}. The undamaged source stands at {degradation.neutral:g}; strengths at which a "
+        "source was refused are left out.",
     )
 
 
