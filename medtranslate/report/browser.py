@@ -86,7 +86,9 @@ def make_browser(
     panels[f"Real {target_name}".strip()] = tuple(
         _encode(_grey(one.reference, window.low, window.high)) for one in pictures
     )
-    panels["Synthetic \u2212 real"] = tuple(_encode(_error(one, window)) for one in pictures)
+    panels[f"Synthetic \u2212 real, to \u00b1{window.error:g}"] = tuple(
+        _encode(_error(one, window)) for one in pictures
+    )
     rows, columns = pictures[0].reference.shape
     fullest = max(range(len(pictures)), key=lambda number: int(pictures[number].mask.sum()))
     return SliceBrowser(

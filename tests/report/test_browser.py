@@ -46,7 +46,12 @@ def test_every_panel_has_a_frame_a_slice_in_order(make_picture):
 
     browser = make_browser(shown, WINDOW, source_name="T1w", target_name="T2w")
 
-    assert browser.titles == ("Source T1w", "Synthetic T2w", "Real T2w", "Synthetic − real")
+    assert browser.titles == (
+        "Source T1w",
+        "Synthetic T2w",
+        "Real T2w",
+        "Synthetic − real, to ±0.2",
+    )
     assert browser.indices == (3, 5, 9)
     assert browser.scores == ("PSNR 13.0 dB", "PSNR 15.0 dB", "PSNR 19.0 dB")
     for number, picture in enumerate(shown):
@@ -83,7 +88,7 @@ def test_without_a_source_there_are_three_panels(make_picture):
         [make_picture(source=False)], WINDOW, source_name="T1w", target_name="T2w"
     )
 
-    assert browser.titles == ("Synthetic T2w", "Real T2w", "Synthetic − real")
+    assert browser.titles == ("Synthetic T2w", "Real T2w", "Synthetic − real, to ±0.2")
 
 
 def test_thick_slices_keep_their_proportions(make_picture):

@@ -22,7 +22,7 @@ from medtranslate.workflows.analyses.rules import RulesAnalysis
 from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.scored_case import ScoredCase
 
-SHAPE = (26, 19, 22)  # the file's axes run I, L, P: slices lie along the first
+SHAPE = (22, 26, 19)  # the file's axes run L, I, P: slices lie along the second
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def make_case(make_volume):
 
     def build(name, subject, *, seed, unit="arbitrary", shape=SHAPE):
         generator = np.random.default_rng(seed)
-        blank = make_volume(shape, orientation="ILP")
+        blank = make_volume(shape, orientation="LIP")
         mask = blank.voxels > 0
         rough = 500 + 400 * ndimage.gaussian_filter(generator.standard_normal(shape), 1.0)
         voxels = np.where(mask, rough + blank.voxels / 3, 20)
@@ -74,10 +74,11 @@ def analyse(cases, *, rules, protocol):
 
 
 def expected_of(case, rule, *, is_ct):
-    """The rule on arrays sliced here: the first voxel axis runs along the head."""
+    """The rule on arrays sliced here: the second voxel axis runs along the head."""
     x, y = case.reference.voxels.astype(float), case.predictions["cgan"][0].voxels.astype(float)
     top = 1.0 if is_ct else np.percentile(x[case.mask], 99.5)
-    return score_by_rule(RULES[rule], x / top, y / top, case.mask, is_ct=is_ct)
+    sliced = [np.moveaxis(array, 1, 0) for array in (x / top, y / top, case.mask)]
+    return score_by_rule(RULES[rule], *sliced, is_ct=is_ct)
 
 
 @pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
@@ -201,7 +202,7 @@ def test_rules_for_other_scans_are_named_and_left_out(make_case):
 
 
 def test_a_volume_too_thin_for_a_window_is_named(make_case):
-    case = make_case("thin", "p", seed=1, shape=(9, 19, 22))
+    case = make_case("thin", "p", seed=1, shape=(22, 9, 19))
 
     found, _ = analyse([case], rules=[RULES["monai"]], protocol=Protocol())
 
