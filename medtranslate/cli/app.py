@@ -8,6 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 
+from medtranslate.cli.options import (
+    Checklist,
+    Companions,
+    Data,
+    Json,
+    Model,
+    Out,
+    Overrides,
+    PipelineFile,
+    Protocols,
+    Resume,
+    Run,
+    Uncertainty,
+)
+
 if TYPE_CHECKING:
     # Help must answer at once: what runs and prints a command is imported when one is run.
     from medtranslate.cli.output import Job, Outcome
@@ -23,47 +38,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-PipelineFile = Annotated[
-    Path, typer.Argument(metavar="PIPELINE.yaml", help="File that describes the whole job.")
-]
-Data = Annotated[
-    list[Path],
-    typer.Option("--data", metavar="DATASET", help="BIDS folder or CSV table; may be repeated."),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="key=value", help="Change one value of the pipeline file."),
-]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")]
-Run = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write.")]
-Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or its model/ folder.")]
-Protocols = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--protocol",
-        metavar="NAME",
-        help="Score by this rule too, such as synthrad2025 or monai; may be repeated.",
-    ),
-]
-Uncertainty = Annotated[
-    bool,
-    typer.Option(
-        "--uncertainty", help="Predict mirrored too; standard deviations and calibrated intervals."
-    ),
-]
-Companions = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--with", metavar="MODEL", help="Further model for --uncertainty; may be repeated."
-    ),
-]
-Checklist = Annotated[
-    Literal["claim"] | None,
-    typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 
 BUILD, USE, LOOK = "Build a model", "Use a model", "Look at data"
 

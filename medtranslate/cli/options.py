@@ -1,0 +1,49 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+PipelineFile = Annotated[
+    Path, typer.Argument(metavar="PIPELINE.yaml", help="File that describes the whole job.")
+]
+Data = Annotated[
+    list[Path],
+    typer.Option("--data", metavar="DATASET", help="BIDS folder or CSV table; may be repeated."),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="key=value", help="Change one value of the pipeline file."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")]
+Run = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or its model/ folder.")]
+Protocols = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--protocol",
+        metavar="NAME",
+        help="Score by this rule too, such as synthrad2025 or monai; may be repeated.",
+    ),
+]
+Uncertainty = Annotated[
+    bool,
+    typer.Option(
+        "--uncertainty", help="Predict mirrored too; standard deviations and calibrated intervals."
+    ),
+]
+Companions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--with", metavar="MODEL", help="Further model for --uncertainty; may be repeated."
+    ),
+]
+Checklist = Annotated[
+    Literal["claim"] | None,
+    typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
