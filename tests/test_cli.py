@@ -22,7 +22,7 @@ from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
-from medtranslate.workflows import compare, cross_validate, translate, verify
+from medtranslate.workflows import compare, cross_validate, translate, validate, verify
 from medtranslate.workflows.translate import TranslatedScan, Translation
 from medtranslate.workflows.verify import Check, Verification
 
@@ -35,7 +35,7 @@ COMMANDS = {
     "verify": ("DIR",),
     "train": ("PIPELINE.yaml", "--data", "--out"),
     "translate": ("MODEL", "SOURCE", "--out"),
-    "validate": ("MODEL", "--data", "--out", "--protocol"),
+    "validate": ("MODEL", "--data", "--out", "--protocol", "--downstream"),
     "evaluate": ("--reference", "--prediction", "--mask", "--out", "--scale",
                  "--data-range", "--axis", "--protocol"),
     "compare": ("RUN", "--out"),
@@ -330,6 +330,21 @@ def test_run_with_folds_is_a_cross_validation(monkeypatch, call, tmp_path) -> No
 
 
 # --- how a job ends --------------------------------------------------------------------------
+
+
+def test_validate_asks_for_a_segmenter_only_when_told_to(monkeypatch, call, tmp_path) -> None:
+    asked = []
+
+    def refuse(*_, choices, **__):
+        asked.append(choices.downstream)
+        raise DatasetError("no training")
+
+    monkeypatch.setattr(validate, "validate", refuse)
+    arguments = ["validate", tmp_path, "--data", tmp_path, "--out", tmp_path / "out"]
+    call(*arguments, "--downstream")
+    call(*arguments)
+
+    assert asked == [True, None], "None leaves it to the model's pipeline"
 
 
 def fails_with(error: BaseException):

@@ -19,6 +19,7 @@ from medtranslate.volume import Volume
 from medtranslate.workflows import downstream
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.progress import NoProgress
+from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.segmenter import Recipe, train_segmenter
 from medtranslate.workflows.validate import validate
 from medtranslate.workflows.validation_choices import ValidationChoices
@@ -210,6 +211,18 @@ def test_a_validation_reports_what_a_segmenter_finds(trained, cohort, tmp_path, 
     page = (tmp_path / "report.html").read_text("utf-8")
     assert "Downstream use" in page
     assert "--data toy --downstream --out" in page
+
+
+def test_a_run_whose_pipeline_asks_for_it_does_the_same(
+    cohort, make_pipeline, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(downstream, "Recipe", lambda: RECIPE)
+    pipeline = make_pipeline(evaluation={"downstream": True})
+
+    result = run_pipeline(pipeline, [cohort], tmp_path / "run")
+
+    assert result.validation.summary["downstream"]["segmenter"]["people"] == 2
+    assert (tmp_path / "run" / "evaluation" / "downstream.csv").is_file()
 
 
 def test_a_validation_without_the_training_people_is_refused(trained, strangers, tmp_path):
