@@ -271,8 +271,8 @@ def resolve_rules(names: Sequence[str]) -> tuple[Rule, ...]:
         ConfigError: If a name is not known; lists those that are.
 
     Example:
-        >>> [rule.name for rule in resolve_rules(["medtranslate", "monai"])]
-        ['monai']
+        >>> ", ".join(rule.name for rule in resolve_rules(["medtranslate", "monai"]))
+        'monai'
     """
     for name in names:
         if name not in PROTOCOL_NAMES:
