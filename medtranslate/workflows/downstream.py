@@ -82,7 +82,7 @@ def make_downstream_task(
         labels=labels,
         origin=_describe_origin(given),
         recipe=recipe.describe(),
-        people=len({case.subject for case in training}),
+        people=tuple(sorted({case.subject for case in training})),
         segment=segment,
     )
 

@@ -99,7 +99,7 @@ def test_the_segmenter_learns_from_real_training_scans_and_reads_no_other(
     task = make_task(translator, training, absent)
 
     assert prepared_people == ["toy/01", "toy/02"]
-    assert task.people == len(learned) == 2
+    assert task.people == ("toy/01", "toy/02")
     for case, scan in zip(training, learned, strict=True):
         prepared = prepare(translator, case, with_target=True)
         target, mask = prepared.target.numpy()[0], prepared.mask.numpy()[0] > 0

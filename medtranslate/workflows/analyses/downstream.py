@@ -58,14 +58,14 @@ class DownstreamTask:
         labels: Names; label 1 is the first.
         origin: Where the labels it learned came from, a clause.
         recipe: How it was trained, in words.
-        people: How many it learned from.
+        people: Subjects it learned from.
         segment: Name of a held-out case to its segmentations.
     """
 
     labels: tuple[str, ...]
     origin: str
     recipe: str
-    people: int
+    people: tuple[str, ...]
     segment: Callable[[str], SegmentedCase]
 
 
@@ -83,12 +83,14 @@ class DownstreamAnalysis(AbstractAnalysis):
         self._tally = Tally(("compared with", "label"), _COLUMNS)
         self._methods: tuple[str, ...] = ()
         self._left_out: dict[str, list[str]] = {}
+        self._learned_from: set[str] = set()
 
     def add(
         self, case: ScoredCase, yardstick: Yardstick, predictions: Mapping[str, np.ndarray]
     ) -> None:
         """Segment one case: one more prediction."""
         found = self._task.segment(case.name)
+        self._learned_from |= {case.subject} & {*self._task.people}
         self._methods = tuple(found.synthetic)
         for method, labels in found.synthetic.items():
             self._compare(case, method, SEGMENTED_REAL, found.real, labels, found.spacing)
@@ -140,7 +142,7 @@ class DownstreamAnalysis(AbstractAnalysis):
         )
         summary = {
             "segmenter": {
-                "people": self._task.people,
+                "people": len(self._task.people),
                 "labels": list(self._task.labels),
                 "origin": self._task.origin,
                 "recipe": self._task.recipe,
@@ -167,19 +169,27 @@ class DownstreamAnalysis(AbstractAnalysis):
 
     def _lead(self, board: Scoreboard) -> str:
         task = self._task
-        people = "1 person" if task.people == 1 else f"{task.people} people"
+        count = len(task.people)
+        people = "1 person" if count == 1 else f"{count} people"
+        others = "" if self._learned_from else " and nobody scored here"
         return (
             f"A small segmenter was trained on real scans alone: those of the {people} that "
-            f"{board.model} was trained on, never a synthetic one and nobody scored here. Labels: "
+            f"{board.model} was trained on, never a synthetic one{others}. Labels: "
             f"{task.origin}. Training: {task.recipe}. It then segmented the real and the synthetic "
-            "scan of each held-out person, on the model grid, in the normalised unit, inside the "
+            "scan of each person, on the model grid, in the normalised unit, inside the "
             "mask. If it finds the same in both, a program made for real scans can be given "
             "synthetic ones. Mean \u00b1 SD over people. HD95: larger of the two directed 95th "
             "percentile distances of the surfaces. Volume difference: prediction minus reference."
         )
 
     def _reading(self) -> tuple[str, ...]:
+        seen = ", ".join(sorted(self._learned_from))
+        warning = (
+            f"The segmenter learned from scans of people who are scored here too: {seen}. It knows "
+            "their real scans, so how it does on them says nothing about other people."
+        )
         return (
+            *([warning] if seen else []),
             "A label that neither side has counts nowhere. One that a single side has counts as "
             "Dice 0 and has no HD95, so a mean HD95 tells only of labels that were found.",
             "Patches were mirrored in training: it cannot learn labels that tell left from right.",

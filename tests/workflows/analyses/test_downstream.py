@@ -50,25 +50,35 @@ SEGMENTED = {
 
 
 @pytest.fixture
-def findings(make_affine):
-    analysis = DownstreamAnalysis(
-        DownstreamTask(("first", "second"), "ORIGIN", "RECIPE", 4, SEGMENTED.__getitem__)
-    )
-    geometry = Geometry((5, 6, 7), make_affine("RAS"))
-    array = np.random.default_rng(0).uniform(1, 2, (1, 5, 6, 7)).astype(np.float32)
-    scan = Volume(array, geometry, "T2w")
-    rows = []
-    for name in SEGMENTED:
-        predictions = {"model": (scan, None), "rank map": (scan, None), "lookup map": (scan, None)}
-        case = ScoredCase(name, name[0], scan, predictions, np.ones((5, 6, 7), bool))
-        yardstick = make_yardstick(scan, case.mask, PROTOCOL)
-        brought = {m: yardstick.bring(v.voxels, scale=s) for m, (v, s) in predictions.items()}
-        analysis.add(case, yardstick, brought)
-        rows += [
-            ScoredPrediction(name, case.subject, m, score_against(yardstick, p))
-            for m, p in brought.items()
-        ]
-    return analysis.finish(Scoreboard(tuple(rows), "model", False, PROTOCOL))
+def examine(make_affine):
+    """Function that evaluates the cases with a segmenter that learned from some people."""
+
+    def run(people=("w", "x", "y", "z")):
+        task = DownstreamTask(
+            ("first", "second"), "ORIGIN", "RECIPE", people, SEGMENTED.__getitem__
+        )
+        analysis = DownstreamAnalysis(task)
+        array = np.random.default_rng(0).uniform(1, 2, (1, 5, 6, 7)).astype(np.float32)
+        scan = Volume(array, Geometry((5, 6, 7), make_affine("RAS")), "T2w")
+        predictions = dict.fromkeys(("model", "rank map", "lookup map"), (scan, None))
+        rows = []
+        for name in SEGMENTED:
+            case = ScoredCase(name, name[0], scan, predictions, np.ones((5, 6, 7), bool))
+            yardstick = make_yardstick(scan, case.mask, PROTOCOL)
+            brought = {m: yardstick.bring(v.voxels, scale=s) for m, (v, s) in predictions.items()}
+            analysis.add(case, yardstick, brought)
+            rows += [
+                ScoredPrediction(name, case.subject, m, score_against(yardstick, p))
+                for m, p in brought.items()
+            ]
+        return analysis.finish(Scoreboard(tuple(rows), "model", False, PROTOCOL))
+
+    return run
+
+
+@pytest.fixture
+def findings(examine):
+    return examine()
 
 
 def rows_of(findings, **wanted):
@@ -138,7 +148,10 @@ def test_tables_average_over_people_their_cases_first(findings):
 def test_the_report_says_what_the_segmenter_is(findings):
     lead = findings.section.lead
 
-    assert "those of the 4 people that model was trained on, never a synthetic one" in lead
+    assert (
+        "those of the 4 people that model was trained on, never a synthetic one and nobody scored"
+        in lead
+    )
     assert "Labels: ORIGIN. Training: RECIPE." in lead
     assert findings.summary["segmenter"]["recipe"] == "RECIPE"
 
@@ -153,3 +166,11 @@ def test_means_and_intervals_stand_in_the_summary(findings):
 
     np.testing.assert_allclose(entry["dice"]["mean"], (0.875 + 1) / 2)
     assert entry["dice"]["n"] == 2
+
+
+def test_people_it_learned_from_are_named_where_they_are_scored_too(findings, examine):
+    seen = examine(people=("a", "z")).section
+
+    assert "never a synthetic one. Labels" in seen.lead
+    assert "people who are scored here too: a. It knows their real scans" in seen.notes[0]
+    assert not any("scored here too" in note for note in findings.section.notes)
