@@ -54,7 +54,7 @@ class Recipe:
     """
 
     num_steps: int = 500
-    patch_size: int = 64
+    patch_size: int = 48
     batch_size: int = 2
     gain: float = 0.1
     shift: float = 0.05

@@ -122,7 +122,7 @@ def test_the_same_recipe_gives_the_same_network_and_leaves_random_numbers_alone(
 def test_the_recipe_is_told_in_words():
     words = Recipe(num_steps=1200, seed=7).describe()
 
-    assert "1,200 steps of 2 patches of 64³ voxels" in words
+    assert "1,200 steps of 2 patches of 48³ voxels" in words
     assert "seed 7" in words
 
 

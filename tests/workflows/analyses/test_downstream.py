@@ -154,6 +154,7 @@ def test_the_report_says_what_the_segmenter_is(findings):
     )
     assert "Labels: ORIGIN. Training: RECIPE." in lead
     assert findings.summary["segmenter"]["recipe"] == "RECIPE"
+    assert findings.summary["segmenter"]["people"] == 4
 
 
 def test_means_and_intervals_stand_in_the_summary(findings):
