@@ -1,0 +1,78 @@
+"""Commands that build a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from medtranslate.cli.app import app, finish
+from medtranslate.cli.options import (
+    Data,
+    Json,
+    Overrides,
+    PipelineFile,
+    Resume,
+    Run,
+)
+
+if TYPE_CHECKING:
+    # Help must answer at once: what runs and prints a command is imported when one is run.
+    from medtranslate.cli.output import Outcome
+    from medtranslate.workflows.progress import Progress
+
+PANEL = "Build a model"
+
+
+@app.command(rich_help_panel=PANEL)
+def run(
+    context: typer.Context,
+    pipeline: PipelineFile,
+    data: Data,
+    out: Run,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    as_json: Json = False,
+) -> None:
+    """Train, translate the held-out people, score them and write the report."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_run
+        from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.run import run_pipeline
+
+        settings = read_pipeline(pipeline, overrides or ())
+        if settings.split.folds is not None:
+            from medtranslate.cli.summaries import show_cross_validation
+            from medtranslate.workflows.cross_validate import cross_validate
+
+            return show_cross_validation(
+                cross_validate(settings, data, out, resume=resume, progress=progress)
+            )
+        result = run_pipeline(settings, data, out, resume=resume, progress=progress)
+        return show_run(result)
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def train(
+    context: typer.Context,
+    pipeline: PipelineFile,
+    data: Data,
+    out: Run,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model and write the run folder."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_training
+        from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.train import train as train_model
+
+        settings = read_pipeline(pipeline, overrides or ())
+        return show_training(train_model(settings, data, out, resume=resume, progress=progress))
+
+    finish(context, job, as_json=as_json)

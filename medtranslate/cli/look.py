@@ -1,0 +1,126 @@
+"""Commands that look at data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medtranslate.cli.app import app, finish
+from medtranslate.cli.options import (
+    Data,
+    Json,
+    Out,
+    Overrides,
+    PipelineFile,
+)
+
+if TYPE_CHECKING:
+    # Help must answer at once: what runs and prints a command is imported when one is run.
+    from medtranslate.cli.output import Outcome
+    from medtranslate.workflows.progress import Progress
+
+PANEL = "Look at data"
+
+
+@app.command(rich_help_panel=PANEL)
+def inspect(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(metavar="DATASET|FILE", help="What to look at.")],
+    as_json: Json = False,
+) -> None:
+    """Say what is here, what is wrong with it, and who can be paired with whom."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_inspection
+        from medtranslate.workflows.inspect import inspect_path
+
+        return show_inspection(inspect_path(path))
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def preprocess(
+    context: typer.Context,
+    pipeline: PipelineFile,
+    data: Data,
+    out: Out,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Prepare every case as the pipeline says, and write the volumes with their fingerprints."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_preprocessing
+        from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.preprocess import preprocess_dataset
+
+        settings = read_pipeline(pipeline, overrides or ())
+        return show_preprocessing(preprocess_dataset(settings, data, out, progress=progress))
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def verify(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Run folder, or what preprocess wrote.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Recompute the fingerprints and say which of them still hold."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_verification
+        from medtranslate.workflows.verify import verify_folder
+
+        return show_verification(verify_folder(folder, progress=progress))
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def phantom(
+    context: typer.Context,
+    out: Out,
+    subjects: Annotated[int, typer.Option("--subjects", metavar="N", min=1, help="How many.")],
+    seed: Annotated[int, typer.Option("--seed", metavar="S", min=0, help="Same seed, same bytes.")],
+    spacing_mm: Annotated[
+        float, typer.Option("--spacing-mm", metavar="MM", help="Voxel size.")
+    ] = 2.0,
+    visits: Annotated[int, typer.Option("--visits", min=1, max=2, help="Visits a person.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Make a cohort of simulated people, of whom everything is known."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_phantom
+        from medtranslate.workflows.phantom import make_phantom
+
+        make_phantom(
+            out,
+            subjects=subjects,
+            seed=seed,
+            spacing_mm=spacing_mm,
+            visits=visits,
+            progress=progress,
+        )
+        return show_phantom(out, subjects=subjects)
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def schema(context: typer.Context, as_json: Json = False) -> None:
+    """Print the JSON Schema of the pipeline file."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.output import Outcome
+        from medtranslate.pipeline import pipeline_schema
+
+        return Outcome(pipeline_schema())
+
+    finish(context, job, as_json=True)

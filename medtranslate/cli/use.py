@@ -1,0 +1,212 @@
+"""Commands that use a model, or score what one made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from medtranslate.cli.app import app, finish
+from medtranslate.cli.options import (
+    Checklist,
+    Companions,
+    Data,
+    Json,
+    Model,
+    Out,
+    Protocols,
+    Uncertainty,
+)
+
+if TYPE_CHECKING:
+    # Help must answer at once: what runs and prints a command is imported when one is run.
+    from medtranslate.cli.output import Outcome
+    from medtranslate.workflows.progress import Progress
+
+PANEL = "Use a model"
+
+
+@app.command(rich_help_panel=PANEL)
+def translate(
+    context: typer.Context,
+    model: Model,
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Scans, or datasets whose scans to translate."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE|DIR", help="File for one source, else folder.")
+    ],
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", metavar="FILE", help="Mask of the source, if the model needs one."),
+    ] = None,
+    uncertainty: Uncertainty = False,
+    companions: Companions = None,
+    as_json: Json = False,
+) -> None:
+    """Make the synthetic scan of each source, on the source's own grid."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_translation
+        from medtranslate.workflows.translate import translate as translate_sources
+
+        translation = translate_sources(
+            model,
+            sources,
+            out,
+            mask=mask,
+            uncertainty=uncertainty,
+            companions=companions or (),
+            progress=progress,
+        )
+        return show_translation(translation)
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def validate(
+    context: typer.Context,
+    model: Model,
+    data: Data,
+    out: Out,
+    protocols: Protocols = None,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit", help="Also degrade sources, put lesions in and out; 20 times the work."
+        ),
+    ] = False,
+    uncertainty: Uncertainty = False,
+    downstream: Annotated[
+        bool,
+        typer.Option(
+            "--downstream", help="Also train a segmenter on real scans; try it on synthetic ones."
+        ),
+    ] = False,
+    companions: Companions = None,
+    checklist: Checklist = None,
+    even_though_seen: Annotated[
+        bool,
+        typer.Option(
+            "--even-though-seen-in-training",
+            help="Score people the model was trained on too; marks every page.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score a model and its baselines on people it never saw."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_validation
+        from medtranslate.workflows.validate import validate as validate_model
+        from medtranslate.workflows.validation_choices import ValidationChoices
+
+        choices = ValidationChoices(
+            protocols=protocols,
+            audit=audit or None,
+            uncertainty=uncertainty or None,
+            downstream=downstream or None,
+            companions=companions or (),
+            checklist=checklist,
+            even_though_seen=even_though_seen,
+        )
+        return show_validation(validate_model(model, data, out, choices=choices, progress=progress))
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def evaluate(
+    context: typer.Context,
+    reference: Annotated[
+        Path, typer.Option("--reference", metavar="FILE|DIR", help="Real scan, or a folder.")
+    ],
+    prediction: Annotated[
+        Path, typer.Option("--prediction", metavar="FILE|DIR", help="Synthetic scan, or a folder.")
+    ],
+    out: Out,
+    mask: Annotated[
+        Path | None,
+        typer.Option("--mask", metavar="FILE|DIR", help="Where to score; else the foreground."),
+    ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", metavar="FILE|DIR", help="Source scans, shown in the report."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels", metavar="FILE|DIR", help="Masks and segmentations to score inside of."
+        ),
+    ] = None,
+    scale: Annotated[
+        Literal["shared", "sidecar", "each", "none"],
+        typer.Option("--scale", help="What divides MR intensities; CT is never scaled."),
+    ] = "shared",
+    data_range: Annotated[
+        float | None, typer.Option("--data-range", metavar="R", help="Range for --scale none.")
+    ] = None,
+    axis: Annotated[
+        Literal["axial", "coronal", "sagittal"],
+        typer.Option("--axis", help="Direction of the slices."),
+    ] = "axial",
+    protocols: Protocols = None,
+    audit: Annotated[
+        bool,
+        typer.Option(
+            "--audit",
+            help="Also regions, sharpness, dose, and scans moved a little; 10 times the work.",
+        ),
+    ] = False,
+    checklist: Checklist = None,
+    as_json: Json = False,
+) -> None:
+    """Score synthetic scans against real ones, slice by slice."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_evaluation
+        from medtranslate.metrics.protocol import Protocol
+        from medtranslate.settings import validate_settings
+        from medtranslate.workflows.evaluate import evaluate_paths
+
+        values = {"scale": scale, "data_range": data_range, "axis": axis}
+        protocol = validate_settings(Protocol, values, where="command line")
+        summary = evaluate_paths(
+            reference,
+            prediction,
+            mask=mask,
+            source=source,
+            labels=labels,
+            protocol=protocol,
+            protocols=protocols or (),
+            audit=audit,
+            checklist=checklist,
+            out=out,
+        )
+        return show_evaluation(summary, out)
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def compare(
+    context: typer.Context,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Two or more run folders, or their scores."),
+    ],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Compare runs on the same people, each with the first, with statistics."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries import show_comparison
+        from medtranslate.workflows.compare import compare_runs
+
+        return show_comparison(compare_runs(runs, out), out)
+
+    finish(context, job, as_json=as_json)
