@@ -74,18 +74,28 @@ def validate(
     out: Out,
     protocols: Protocols = None,
     audit: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--audit", help="Also degrade sources, put lesions in and out; 20 times the work."
+            "--audit/--no-audit",
+            help="Also degrade sources, put lesions in and out; 20 times the work. "
+            "[default: as the pipeline says]",
         ),
-    ] = False,
-    uncertainty: Uncertainty = False,
+    ] = None,
+    uncertainty: Annotated[
+        bool | None,
+        typer.Option(
+            "--uncertainty/--no-uncertainty",
+            help="Predict mirrored too; coverage of the intervals. [default: as the pipeline says]",
+        ),
+    ] = None,
     downstream: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--downstream", help="Also train a segmenter on real scans; try it on synthetic ones."
+            "--downstream/--no-downstream",
+            help="Also train a segmenter on real scans; try it on synthetic ones. "
+            "[default: as the pipeline says]",
         ),
-    ] = False,
+    ] = None,
     companions: Companions = None,
     checklist: Checklist = None,
     even_though_seen: Annotated[
@@ -106,9 +116,9 @@ def validate(
 
         choices = ValidationChoices(
             protocols=protocols,
-            audit=audit or None,
-            uncertainty=uncertainty or None,
-            downstream=downstream or None,
+            audit=audit,
+            uncertainty=uncertainty,
+            downstream=downstream,
             companions=companions or (),
             checklist=checklist,
             even_though_seen=even_though_seen,

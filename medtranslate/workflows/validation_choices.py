@@ -36,12 +36,16 @@ class ValidationChoices:
     def to_words(self) -> list[str]:
         """The choices as options of the command line."""
         flags = {
-            "--audit": self.audit,
-            "--uncertainty": self.uncertainty,
-            "--downstream": self.downstream,
-            "--even-though-seen-in-training": self.even_though_seen,
+            "audit": self.audit,
+            "uncertainty": self.uncertainty,
+            "downstream": self.downstream,
         }
-        words = [flag for flag, wanted in flags.items() if wanted]
+        words = [
+            f"--{name}" if wanted else f"--no-{name}"
+            for name, wanted in flags.items()
+            if wanted is not None
+        ]
+        words += ["--even-though-seen-in-training"] * self.even_though_seen
         for name in self.protocols or ():
             words += ["--protocol", name]
         for path in self.companions:
