@@ -34,8 +34,8 @@ def draw_depth_maps(
         axes.set_visible(False)
         width = _WIDTH / len(maps)
         for number, (title, values) in enumerate(maps.items()):
-            place = (0.005 + number * width, 0.1, 0.97 * width, 0.76)
-            panel = axes.figure.add_axes(place, frameon=False)
+            corner = (0.005 + number * width, 0.1, 0.97 * width, 0.76)
+            panel = axes.figure.add_axes(corner, frameon=False)
             image = panel.imshow(
                 np.ma.masked_invalid(values),
                 cmap=colormaps[ERROR_MAP],
@@ -46,7 +46,11 @@ def draw_depth_maps(
             panel.set_xticks([])
             panel.set_yticks([])
             panel.set_title(title, color=INK, size=9)
-            panel.set_xlabel("R" + 12 * " " + "L", color=INK, size=8)
+            for letter, place, side in (("R", 0.0, "left"), ("L", 1.0, "right")):
+                panel.annotate(
+                    letter, (place, -0.02), xycoords="axes fraction", color=INK, size=8,
+                    ha=side, va="top",
+                )  # fmt: skip
         bar = axes.figure.colorbar(image, cax=axes.figure.add_axes(_BAR))
         bar.set_label(unit, color=INK, size=8)
         bar.ax.tick_params(colors=INK, length=0, labelsize=8)

@@ -275,6 +275,7 @@ def _make_browser(
 ) -> SliceBrowser:
     scored = {row.index: row for row in scores.slices if row.scored}
     fullest = max(scored.values(), key=lambda row: row.mask_voxels)
+    deviation = _scale_deviation(case, yardstick)
     pictures = [
         cut_slice(
             yardstick,
@@ -283,6 +284,7 @@ def _make_browser(
             psnr=scored[index].values["psnr"],
             prediction=prediction,
             source=None if case.source is None else case.source.voxels,
+            sd=deviation,
             enlarge=False,
         )
         for index in thin_slices(list(scored), keep=fullest.index)
@@ -295,6 +297,14 @@ def _make_browser(
         for one in (case.source, case.reference)
     ]
     return make_browser(pictures, window, source_name=names[0], target_name=names[1])
+
+
+def _scale_deviation(case: ScoredCase, yardstick: Yardstick) -> np.ndarray | None:
+    """The prediction's standard deviation in scored units, if it has one; CT's is in HU already."""
+    scale = next(iter(case.predictions.values()))[1]
+    if case.sd is None or yardstick.is_ct or scale is None:
+        return case.sd
+    return case.sd / scale.factor
 
 
 def _refuse_mixture(kinds: Mapping[tuple[bool, bool], str]) -> None:
