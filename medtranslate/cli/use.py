@@ -15,6 +15,7 @@ from medtranslate.cli.options import (
     Json,
     Model,
     Out,
+    Perceptual,
     Protocols,
     Uncertainty,
 )
@@ -97,6 +98,7 @@ def validate(
         ),
     ] = None,
     companions: Companions = None,
+    perceptual: Perceptual = None,
     checklist: Checklist = None,
     even_though_seen: Annotated[
         bool,
@@ -120,6 +122,7 @@ def validate(
             uncertainty=uncertainty,
             downstream=downstream,
             companions=companions or (),
+            perceptual=perceptual,
             checklist=checklist,
             even_though_seen=even_though_seen,
         )
@@ -171,6 +174,7 @@ def evaluate(
             help="Also regions, sharpness, dose, and scans moved a little; 10 times the work.",
         ),
     ] = False,
+    perceptual: Perceptual = None,
     checklist: Checklist = None,
     as_json: Json = False,
 ) -> None:
@@ -193,6 +197,7 @@ def evaluate(
             protocol=protocol,
             protocols=protocols or (),
             audit=audit,
+            perceptual=perceptual,
             checklist=checklist,
             out=out,
         )

@@ -114,6 +114,7 @@ def evaluate_paths(
     model_name: str = "prediction",
     protocols: Sequence[str] = (),
     audit: bool = False,
+    perceptual: Path | None = None,
     checklist: Literal["claim"] | None = None,
     command: str = "",
 ) -> dict[str, Any]:
@@ -131,6 +132,7 @@ def evaluate_paths(
         protocols: Names of the rules to score by beside ``protocol``, see ``resolve_rules``.
         audit: Also look at regions, sharpness and, of CT, the dose surrogate, and score the scans
             moved a little; about ten times the work.
+        perceptual: Weights of a feature network, see ``choose_analyses``.
         checklist: ``claim`` to end the report with that checklist.
         command: For the report: how to make it again.
 
@@ -144,7 +146,9 @@ def evaluate_paths(
         ConfigError: If the protocol lacks a number that the scans need, or a name of
             ``protocols`` is not known.
     """
-    analyses = choose_analyses(protocols=protocols, thorough=audit, labels=labels is not None)
+    analyses = choose_analyses(
+        protocols=protocols, thorough=audit, labels=labels is not None, perceptual=perceptual
+    )
     pairing = pair_paths(reference, prediction, mask=mask, source=source)
     notes = [f"Left out for want of a partner: {', '.join(pairing.unpaired)}."] * bool(
         pairing.unpaired

@@ -21,6 +21,7 @@ class ValidationChoices:
         downstream: Also train a segmenter on the real scans of the model's training people, who
             must be in the data, and segment real and synthetic scans with it.
         companions: Further models that predict too; nobody they were trained on is scored.
+        perceptual: Weights of a feature network to compare the scans by.
         checklist: ``claim`` to end the report with that checklist.
         even_though_seen: Score the people the model was trained on as well, and mark every page.
     """
@@ -30,6 +31,7 @@ class ValidationChoices:
     uncertainty: bool | None = None
     downstream: bool | None = None
     companions: Sequence[Path] = ()
+    perceptual: Path | None = None
     checklist: Literal["claim"] | None = None
     even_though_seen: bool = False
 
@@ -50,4 +52,5 @@ class ValidationChoices:
             words += ["--protocol", name]
         for path in self.companions:
             words += ["--with", path.name]
+        words += ["--perceptual", self.perceptual.name] if self.perceptual else []
         return words + (["--checklist", self.checklist] if self.checklist else [])
