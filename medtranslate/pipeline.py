@@ -50,6 +50,12 @@ class TrainingSettings(Settings):
         10, ge=1, description="Times, evenly spread, at which the averaged weights are scored."
     )
     seed: int = Field(0, ge=0, description="Seed of weights, patches and augmentation.")
+    seeds: int = Field(
+        1,
+        ge=1,
+        description="Trainings by 'run', with this seed and those that follow; scores are averaged"
+        " within each person.",
+    )
     precision: Literal["auto", "bf16-mixed", "32-true"] = Field(
         "auto", description="auto: bf16 autocast where the processor computes in it, else float32."
     )

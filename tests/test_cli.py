@@ -343,8 +343,24 @@ def test_validate_asks_for_a_segmenter_only_when_told_to(monkeypatch, call, tmp_
     arguments = ["validate", tmp_path, "--data", tmp_path, "--out", tmp_path / "out"]
     call(*arguments, "--downstream")
     call(*arguments)
+    call(*arguments, "--no-downstream")
 
-    assert asked == [True, None], "None leaves it to the model's pipeline"
+    assert asked == [True, None, False], "None leaves it to the model's pipeline"
+
+
+def test_validate_can_leave_out_what_the_pipeline_asks_for(monkeypatch, call, tmp_path) -> None:
+    asked = []
+
+    def refuse(*_, choices, **__):
+        asked.append(choices)
+        raise DatasetError("nobody")
+
+    monkeypatch.setattr(validate, "validate", refuse)
+    arguments = ["validate", tmp_path, "--data", tmp_path, "--out", tmp_path / "out"]
+    call(*arguments, "--no-audit", "--no-uncertainty")
+
+    assert (asked[0].audit, asked[0].uncertainty, asked[0].downstream) == (False, False, None)
+    assert asked[0].to_words() == ["--no-audit", "--no-uncertainty"]
 
 
 def fails_with(error: BaseException):

@@ -39,12 +39,12 @@ def run(
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_run
         from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.cross_validate import cross_validate, is_repeated
         from medtranslate.workflows.run import run_pipeline
 
         settings = read_pipeline(pipeline, overrides or ())
-        if settings.split.folds is not None:
+        if is_repeated(settings):
             from medtranslate.cli.summaries import show_cross_validation
-            from medtranslate.workflows.cross_validate import cross_validate
 
             return show_cross_validation(
                 cross_validate(settings, data, out, resume=resume, progress=progress)

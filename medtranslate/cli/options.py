@@ -42,6 +42,14 @@ Companions = Annotated[
         "--with", metavar="MODEL", help="Further model for --uncertainty; may be repeated."
     ),
 ]
+Perceptual = Annotated[
+    Path | None,
+    typer.Option(
+        "--perceptual",
+        metavar="WEIGHTS",
+        help="Also the distance in features of a network whose weights you fetched (safetensors).",
+    ),
+]
 Checklist = Annotated[
     Literal["claim"] | None,
     typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),

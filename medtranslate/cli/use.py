@@ -15,6 +15,7 @@ from medtranslate.cli.options import (
     Json,
     Model,
     Out,
+    Perceptual,
     Protocols,
     Uncertainty,
 )
@@ -74,19 +75,30 @@ def validate(
     out: Out,
     protocols: Protocols = None,
     audit: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--audit", help="Also degrade sources, put lesions in and out; 20 times the work."
+            "--audit/--no-audit",
+            help="Also degrade sources, put lesions in and out; 20 times the work. "
+            "[default: as the pipeline says]",
         ),
-    ] = False,
-    uncertainty: Uncertainty = False,
+    ] = None,
+    uncertainty: Annotated[
+        bool | None,
+        typer.Option(
+            "--uncertainty/--no-uncertainty",
+            help="Predict mirrored too; coverage of the intervals. [default: as the pipeline says]",
+        ),
+    ] = None,
     downstream: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--downstream", help="Also train a segmenter on real scans; try it on synthetic ones."
+            "--downstream/--no-downstream",
+            help="Also train a segmenter on real scans; try it on synthetic ones. "
+            "[default: as the pipeline says]",
         ),
-    ] = False,
+    ] = None,
     companions: Companions = None,
+    perceptual: Perceptual = None,
     checklist: Checklist = None,
     even_though_seen: Annotated[
         bool,
@@ -106,10 +118,11 @@ def validate(
 
         choices = ValidationChoices(
             protocols=protocols,
-            audit=audit or None,
-            uncertainty=uncertainty or None,
-            downstream=downstream or None,
+            audit=audit,
+            uncertainty=uncertainty,
+            downstream=downstream,
             companions=companions or (),
+            perceptual=perceptual,
             checklist=checklist,
             even_though_seen=even_though_seen,
         )
@@ -161,6 +174,7 @@ def evaluate(
             help="Also regions, sharpness, dose, and scans moved a little; 10 times the work.",
         ),
     ] = False,
+    perceptual: Perceptual = None,
     checklist: Checklist = None,
     as_json: Json = False,
 ) -> None:
@@ -183,6 +197,7 @@ def evaluate(
             protocol=protocol,
             protocols=protocols or (),
             audit=audit,
+            perceptual=perceptual,
             checklist=checklist,
             out=out,
         )

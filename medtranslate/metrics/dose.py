@@ -19,6 +19,8 @@ GANTRY_ANGLES = (0.0, 90.0, 180.0, 270.0)
 """Degrees, IEC 61217."""
 
 _RAY_SPACING_MM = 3.0
+PIXEL_MM = 1.5
+"""Of pictures of an axial plane."""
 _LONGEST_STEP_MM = 1.0
 _NO_EDGE = "grid-constant"  # beyond the array lies vacuum, reached over half a voxel
 
@@ -178,6 +180,33 @@ def aim_beam(body: np.ndarray, geometry: Geometry, *, angle: float) -> Beam:
         step_mm=float(steps[0]),
         centre=centre,
     )
+
+
+def map_axially(sampled: np.ndarray, beam: Beam) -> np.ndarray:
+    """What was sampled along a beam, as a picture of the axial plane through its centre.
+
+    Args:
+        sampled: Shape of the beam, such as a difference of depths; NaN where nothing shall show.
+        beam: The rays.
+
+    Returns:
+        Shape ``(rows, columns)``, pixels of ``PIXEL_MM``: from front to back, and from the
+        patient's right to the left; NaN where no ray goes.
+    """
+    depth, lateral = (
+        np.array([np.sin(turn), -np.cos(turn)])
+        for turn in np.radians([beam.angle, beam.angle + 90])
+    )
+    plane = sampled[:, :, beam.centre[2]]
+    reach = np.hypot(beam.shape[0] * beam.step_mm, beam.shape[1] * _RAY_SPACING_MM) / 2
+    steps = PIXEL_MM * np.arange(np.floor(reach / PIXEL_MM), -np.floor(reach / PIXEL_MM) - 1, -1)
+    x, y = steps[None, :], steps[:, None]  # mm to the right and to the front of the centre
+    place = [
+        beam.centre[0] + (x * depth[0] + y * depth[1]) / beam.step_mm,
+        beam.centre[1] + (x * lateral[0] + y * lateral[1]) / _RAY_SPACING_MM,
+    ]
+    picture: np.ndarray = ndimage.map_coordinates(plane, place, order=0, cval=np.nan)
+    return picture
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from scipy.special import gammaln
-from scipy.stats import permutation_test, wilcoxon
 
 from medtranslate.metrics.statistics import Bootstrap, bootstrap_interval, json_number
 
@@ -109,6 +108,8 @@ def signed_rank_p(differences: np.ndarray) -> float:
     Returns:
         0 to 1; 1 if nobody differs.
     """
+    from scipy.stats import wilcoxon  # half a second, not needed for one person
+
     unequal = differences[differences != 0]
     return float(wilcoxon(unequal, method="auto").pvalue) if unequal.size else 1.0
 
@@ -131,6 +132,8 @@ def sign_flip_p(differences: np.ndarray, *, settings: Bootstrap | None = None) -
         >>> sign_flip_p(np.array([1.0, 2.0, 4.0]))
         0.25
     """
+    from scipy.stats import permutation_test  # as slow to import
+
     settings = settings or Bootstrap()
     result = permutation_test(
         (differences,),

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft, ndimage
-from scipy.signal.windows import hann
-from scipy.stats import wasserstein_distance
 
 from medtranslate.metrics.similarity import bounding_box
 
@@ -61,6 +59,8 @@ def radial_power_spectrum(
     Raises:
         ValueError: If the mask is empty.
     """
+    from scipy.signal.windows import hann  # slow to import, and seldom needed
+
     box = bounding_box(mask)
     inside, values = mask[box], volume[box]
     tapered = np.where(inside, values - values[inside].mean(), 0.0)
@@ -168,6 +168,8 @@ def histogram_distance(reference: np.ndarray, prediction: np.ndarray) -> float:
     References:
         scipy.stats.wasserstein_distance.
     """
+    from scipy.stats import wasserstein_distance  # slow to import, and seldom needed
+
     low = min(float(reference.min()), float(prediction.min()))
     high = max(float(reference.max()), float(prediction.max()))
     if low == high:

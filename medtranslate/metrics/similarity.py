@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from scipy import ndimage
 
 _TRUNCATE = 3.5  # scikit-image cuts its Gaussian window at this many sigmas
 _SLAB_THICKNESS = 16
@@ -60,7 +60,7 @@ def peak_signal_to_noise(
     """
     first, second = _select(reference, prediction, mask)
     with np.errstate(divide="ignore"):
-        return float(peak_signal_noise_ratio(first, second, data_range=data_range))
+        return float(10 * np.log10(data_range**2 / np.mean((first - second) ** 2)))
 
 
 def mean_absolute_error(
@@ -113,10 +113,11 @@ def _select(
 def ssim_map(
     reference: np.ndarray, prediction: np.ndarray, *, data_range: float, window: SsimWindow
 ) -> np.ndarray:
-    """Structural similarity at every voxel, by scikit-image.
+    """Structural similarity at every voxel; beyond its edge the array is mirrored.
 
-    Beyond its edge the array is mirrored. An array thinner than the window is mirrored first, since
-    scikit-image refuses it; the values are those that the same filter gives on the thin array.
+    The numbers are scikit-image's ``structural_similarity`` with Gaussian weights and population
+    covariance, to rounding. Here it needs four filters and not five, works on thin arrays, and its
+    means can be shared between a slice and its volume.
 
     Args:
         reference: Shape ``(i, j)`` or ``(i, j, k)``, float.
@@ -126,25 +127,53 @@ def ssim_map(
 
     Returns:
         Same shape, at most 1; higher is better.
+
+    References:
+        Wang et al., IEEE Trans. Image Processing 13:600, 2004.
     """
-    width = 2 * window.radius + 1
-    padding = [(window.radius,) * 2 if n < width else (0, 0) for n in reference.shape]
-    _, similarity = structural_similarity(
-        np.pad(reference, padding, mode="symmetric"),
-        np.pad(prediction, padding, mode="symmetric"),
-        data_range=data_range,
-        gaussian_weights=True,
-        sigma=window.sigma,
-        use_sample_covariance=False,
-        K1=window.k1,
-        K2=window.k2,
-        full=True,
-    )
-    inside = tuple(
-        slice(before, before + n) for (before, _), n in zip(padding, reference.shape, strict=True)
-    )
-    selected: np.ndarray = similarity[inside]
-    return selected
+    products = multiply_pair(reference, prediction)
+    means = average_locally(products, window, axes=range(1, products.ndim))
+    return compare_means(means, data_range=data_range, window=window)
+
+
+def multiply_pair(reference: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """What SSIM takes local means of: ``x``, ``y``, ``x^2 + y^2`` and ``x y``.
+
+    Args:
+        reference: ``x``, any shape.
+        prediction: ``y``, same shape.
+
+    Returns:
+        Float64, shape ``(4, ...)``.
+    """
+    products = np.empty((4, *reference.shape))
+    products[0], products[1] = reference, prediction
+    x, y, squares, product = products
+    np.multiply(x, y, out=product)
+    np.multiply(x, x, out=squares)
+    squares += y * y
+    return products
+
+
+def average_locally(images: np.ndarray, window: SsimWindow, *, axes: Sequence[int]) -> np.ndarray:
+    """Means in the Gaussian window along some axes, mirrored at both ends of each."""
+    for axis in axes:
+        images = ndimage.gaussian_filter1d(
+            images, window.sigma, axis=axis, mode="reflect", radius=window.radius
+        )
+    return images
+
+
+def compare_means(means: np.ndarray, *, data_range: float, window: SsimWindow) -> np.ndarray:
+    """Structural similarity from the local means of what :func:`multiply_pair` returned."""
+    x, y, squares, product = means
+    c1, c2 = (window.k1 * data_range) ** 2, (window.k2 * data_range) ** 2
+    cross = x * y
+    own = x * x
+    own += y * y
+    similarity: np.ndarray = (2 * cross + c1) * (2 * (product - cross) + c2)
+    similarity /= (own + c1) * (squares - own + c2)
+    return similarity
 
 
 def bounding_box(mask: np.ndarray, *, margin: int = 0) -> tuple[slice, ...]:
@@ -239,60 +268,3 @@ def _grow_slab(mask: np.ndarray, start: int, stop: int, *, margin: int) -> tuple
     """Box of the mask between two slices, grown by ``margin``; the slab itself stays whole."""
     _, *rest = bounding_box(mask[start:stop], margin=margin)
     return slice(max(0, start - margin), min(len(mask), stop + margin)), *rest
-
-
-def slice_ssim(
-    reference: np.ndarray,
-    prediction: np.ndarray,
-    mask: np.ndarray,
-    *,
-    data_range: float,
-    window: SsimWindow,
-    background: float = 0.0,
-) -> tuple[float, float]:
-    """Mean SSIM of a slice in its mask, and of the whole slice.
-
-    The first is :func:`masked_ssim`. The second is the mean of the map of the whole slice without
-    its border, as scikit-image averages it; a direction thinner than the window loses less of its
-    border, so that a voxel is left. Where both images are nothing but ``background`` the map is
-    exactly 1 and is not made; where nothing lies outside the mask, one map serves both.
-
-    Args:
-        reference: Shape ``(i, j)``.
-        prediction: Same shape and unit.
-        mask: Boolean, same shape, not empty.
-        data_range: Range of the intensities.
-        window: Gaussian window and constants.
-        background: Value of empty space.
-
-    Returns:
-        Masked and whole similarity, each at most 1; higher is better.
-
-    Raises:
-        ValueError: If the mask is empty.
-    """
-    support = (reference != background) | (prediction != background)
-    box = bounding_box(support | mask, margin=window.radius)
-    similarity = ssim_map(reference[box], prediction[box], data_range=data_range, window=window)
-    whole = _mean_without_border(similarity, box, reference.shape, border=window.radius)
-    if mask.any() and not (support & ~mask).any():
-        return float(similarity[mask[box]].mean()), whole
-    masked = masked_ssim(
-        reference, prediction, mask, data_range=data_range, window=window, background=background
-    )
-    return masked, whole
-
-
-def _mean_without_border(
-    similarity: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...], *, border: int
-) -> float:
-    """Mean of a map known inside ``box`` and 1 outside it, over all but the border of ``shape``."""
-    inner = []
-    num_voxels = 1
-    for edge, size in zip(box, shape, strict=True):
-        cut = min(border, (size - 1) // 2)
-        num_voxels *= size - 2 * cut
-        first, last = max(edge.start, cut), min(edge.stop, size - cut)
-        inner.append(slice(first - edge.start, max(first, last) - edge.start))
-    seen = similarity[tuple(inner)]
-    return float((seen.sum() + (num_voxels - seen.size)) / num_voxels)

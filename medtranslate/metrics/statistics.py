@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import bootstrap
 
 MIN_PEOPLE_FOR_INTERVAL = 2
 _ROUNDING = 1e-12
@@ -129,6 +128,8 @@ def _draw_interval(
     values: tuple[float, ...], settings: Bootstrap, method: IntervalMethod
 ) -> tuple[float, float]:
     """The draws, once for each set of values: tables, files and report ask for the same ones."""
+    from scipy.stats import bootstrap  # takes half a second, which one pair does not need
+
     result = bootstrap(
         (np.asarray(values),),
         np.mean,

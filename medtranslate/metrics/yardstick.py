@@ -62,6 +62,7 @@ class Yardstick:
         _check_finite(sliced, what="prediction")
         if self.is_ct:
             return _clip_to_ct(sliced, self.protocol)
+        # Fresh from ``_slice_first`` and nobody else's, so it is scaled in place.
         rule = self.protocol.scale
         if rule == "sidecar":
             if scale is None:
@@ -69,10 +70,14 @@ class Yardstick:
                     "prediction has no intensity scale in its sidecar; put the sidecar JSON beside "
                     "the prediction, or score with --scale shared"
                 )
-            return (sliced - scale.offset) / scale.factor
+            sliced -= scale.offset
+            sliced /= scale.factor
+            return sliced
+        factor = self.factor
         if rule == "each":
-            return sliced / _percentile(sliced[self.mask], self.protocol, what="prediction")
-        return sliced / self.factor
+            factor = _percentile(sliced[self.mask], self.protocol, what="prediction")
+        sliced /= factor
+        return sliced
 
 
 def make_yardstick(reference: Volume, mask: np.ndarray, protocol: Protocol) -> Yardstick:
@@ -106,7 +111,8 @@ def make_yardstick(reference: Volume, mask: np.ndarray, protocol: Protocol) -> Y
         scaled, factor, data_range = _clip_to_ct(sliced, protocol), 1.0, high - low
     else:
         factor, data_range = _find_scale(sliced, sliced_mask, reference, protocol)
-        scaled = sliced / factor
+        sliced /= factor
+        scaled = sliced
     return Yardstick(
         reference=scaled,
         mask=sliced_mask,
@@ -153,7 +159,7 @@ def find_voxel_axis(geometry: Geometry, axis: AnatomicalAxis) -> int:
 
 
 def _slice_first(voxels: np.ndarray, voxel_axis: int) -> np.ndarray:
-    return np.ascontiguousarray(np.moveaxis(voxels, voxel_axis, 0), dtype=np.float64)
+    return np.array(np.moveaxis(voxels, voxel_axis, 0), dtype=np.float64, order="C")
 
 
 def _check_finite(voxels: np.ndarray, *, what: str) -> None:

@@ -26,8 +26,21 @@ def find_nonzero(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.
     Returns:
         Boolean, same shape.
     """
-    mask: np.ndarray = ndimage.binary_fill_holes(voxels != 0)
-    return mask
+    return _fill_holes(voxels != 0)
+
+
+def _fill_holes(region: np.ndarray) -> np.ndarray:
+    """The region and all that no path of face neighbours leads out of.
+
+    As SciPy's ``binary_fill_holes``, which floods step by step and takes ten times as long.
+    """
+    filled = np.zeros_like(region)
+    if region.any():
+        box = ndimage.find_objects(region.view(np.uint8), max_label=1)[0]
+        around = np.pad(~region[box], 1, constant_values=True)
+        parts, _ = ndimage.label(around)
+        filled[box] = (parts != parts[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    return filled
 
 
 def find_head(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:

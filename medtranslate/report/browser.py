@@ -20,6 +20,7 @@ MAX_FRAMES = 64
 
 _QUALITY = 82
 _SOURCE_PERCENTILE = 99.5
+_DEVIATION_MAP = "inferno"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,10 @@ def make_browser(
     panels[f"Synthetic \u2212 real, to \u00b1{window.error:g}"] = tuple(
         _encode(_error(one, window)) for one in pictures
     )
+    if all(one.sd is not None for one in pictures):
+        panels[f"Standard deviation, 0 to {window.error:g}"] = tuple(
+            _encode(_deviation(one.sd, one.mask, window)) for one in pictures if one.sd is not None
+        )
     rows, columns = pictures[0].reference.shape
     fullest = max(range(len(pictures)), key=lambda number: int(pictures[number].mask.sum()))
     return SliceBrowser(
@@ -119,6 +124,14 @@ def _error(picture: SlicePicture, window: Window) -> np.ndarray:
     level = (255 * (np.clip(error / window.error, -1, 1) / 2 + 0.5)).astype(np.uint8)
     colours = (255 * colormaps[ERROR_MAP](np.arange(256))[:, :3]).astype(np.uint8)[level]
     colours[~picture.mask] = 0
+    return colours
+
+
+def _deviation(sd: np.ndarray, mask: np.ndarray, window: Window) -> np.ndarray:
+    """Standard deviation on the scale of the errors' size, black outside the mask."""
+    level = (255 * np.clip(sd / window.error, 0, 1)).astype(np.uint8)
+    colours = (255 * colormaps[_DEVIATION_MAP](np.arange(256))[:, :3]).astype(np.uint8)[level]
+    colours[~mask] = 0
     return colours
 
 

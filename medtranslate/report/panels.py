@@ -39,6 +39,7 @@ class SlicePicture:
         mask: Where it was scored.
         aspect: Height of a pixel over its width.
         sides: Letters at the left and right edge.
+        sd: Standard deviation of the prediction; None where the model offers none.
     """
 
     index: int
@@ -49,6 +50,7 @@ class SlicePicture:
     mask: np.ndarray
     aspect: float
     sides: tuple[str, str]
+    sd: np.ndarray | None = None
 
 
 def cut_slice(
@@ -59,6 +61,7 @@ def cut_slice(
     psnr: float,
     prediction: np.ndarray,
     source: np.ndarray | None,
+    sd: np.ndarray | None = None,
     enlarge: bool = True,
 ) -> SlicePicture:
     """Take one slice out of a case.
@@ -70,6 +73,7 @@ def cut_slice(
         psnr: Score of the slice, in dB.
         prediction: Shape of the yardstick, scored units.
         source: Shape ``(i, j, k)``, any unit; it gets a window of its own.
+        sd: Standard deviation of the prediction, shape ``(i, j, k)``, scored units.
         enlarge: Show a small slice larger; off, every slice of a case is cut by the same box.
     """
     axis = yardstick.protocol.axis
@@ -89,16 +93,20 @@ def cut_slice(
         return np.ascontiguousarray(plane[:, ::-1] if column in "RA" else plane)
 
     row_mm, column_mm = spacing[::-1] if transpose else spacing
-    source_plane = None if source is None else np.moveaxis(source, yardstick.voxel_axis, 0)[index]
+    source_plane, sd_plane = (
+        None if volume is None else turn(np.moveaxis(volume, yardstick.voxel_axis, 0)[index])
+        for volume in (source, sd)
+    )
     return SlicePicture(
         index=index,
         psnr=psnr,
-        source=None if source_plane is None else turn(source_plane),
+        source=source_plane,
         prediction=turn(prediction[index]),
         reference=turn(yardstick.reference[index]),
         mask=turn(yardstick.mask[index]) > 0,
         aspect=row_mm / column_mm,
         sides=_SIDES[axis],
+        sd=sd_plane,
     )
 
 

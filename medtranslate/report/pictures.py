@@ -5,19 +5,21 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib import colormaps, get_data_path
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from medtranslate.report.panels import SlicePicture, Window
 
 _WIDTH_PIXELS = 480
 _MAX_HEIGHT_PIXELS = 720
-_DPI = 100
+_MARK_PIXELS = 26
+_COMPRESSION = 4
+"""A third of the time of zlib's default, and pictures a few percent larger."""
 ERROR_MAP = "berlin"
 """Diverging with a dark middle: no error is black, like the space around the patient."""
 _MARK_COLOUR = "#f2f2f0"
@@ -110,19 +112,24 @@ def _panel(
     height = round(width * rows * picture.aspect / columns)
     if height > _MAX_HEIGHT_PIXELS:
         width, height = round(width * _MAX_HEIGHT_PIXELS / height), _MAX_HEIGHT_PIXELS
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="black")
-    FigureCanvasAgg(figure)
     pixels = Image.fromarray(np.rint(255 * colours).astype(np.uint8))
-    figure.figimage(np.asarray(pixels.resize((width, height), Image.Resampling.LANCZOS)))
-    for side, letter, align in zip((0.025, 0.975), picture.sides, ("left", "right"), strict=True):
-        figure.text(side, 0.5, letter, color=_MARK_COLOUR, size=19, ha=align, va="center")
+    image = pixels.resize((width, height), Image.Resampling.LANCZOS)
+    draw = ImageDraw.Draw(image)
+    for side, letter, anchor in zip((0.025, 0.975), picture.sides, ("lm", "rm"), strict=True):
+        place = side * width, height / 2
+        draw.text(place, letter, fill=_MARK_COLOUR, font=_font(bold=False), anchor=anchor)
     if mark:
-        figure.text(
-            0.5, 0.02, mark, color=_SYNTHETIC_COLOUR, size=19, weight="bold", ha="center",
-            va="bottom",
-        )  # fmt: skip
+        place = width / 2, 0.98 * height
+        draw.text(place, mark, fill=_SYNTHETIC_COLOUR, font=_font(bold=True), anchor="mb")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", facecolor="black")
+    image.save(buffer, format="PNG", compress_level=_COMPRESSION)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
     alt = f"{title}, slice {picture.index}{detail}"
     return Panel(title, f"data:image/png;base64,{data}", alt, width, height)
+
+
+@cache
+def _font(*, bold: bool) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along."""
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(get_data_path(), "fonts", "ttf", name), _MARK_PIXELS)

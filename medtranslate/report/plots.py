@@ -24,7 +24,7 @@ _PAGE_COLOURS = {
     "#070707": "var(--baseline-4)",
 }
 """Stand-in colours drawn by matplotlib, and the page's own that replace them in the SVG."""
-_INK, _LINE, *LINE_COLOURS = _PAGE_COLOURS
+INK, _LINE, *LINE_COLOURS = _PAGE_COLOURS
 DASHES = ("", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1.5, 2)), (0, (1, 1)))
 
 
@@ -83,7 +83,7 @@ def plot_lines(
         if diagonal:
             axes.axline((0, 0), slope=1, color=_LINE, linewidth=1)
         if len(lines) > 1:
-            axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+            axes.legend(frameon=False, fontsize=8, labelcolor=INK)
         label_axes(axes, x=x_label, y=y_label)
 
     return Markup(draw_svg(draw, label=label))  # noqa: S704 - made here, texts are escaped
@@ -109,8 +109,8 @@ def draw_svg(draw: Callable[[Axes], None], *, label: str) -> str:
 
 def label_axes(axes: Axes, *, x: str, y: str) -> None:
     """Quantity and unit of each axis, in the page's ink."""
-    axes.set_xlabel(x, color=_INK, size=9)
-    axes.set_ylabel(y, color=_INK, size=9)
+    axes.set_xlabel(x, color=INK, size=9)
+    axes.set_ylabel(y, color=INK, size=9)
 
 
 def _quieten(axes: Axes) -> None:
@@ -121,7 +121,7 @@ def _quieten(axes: Axes) -> None:
         spine.set_color(_LINE)
     axes.grid(axis="y", color=_LINE, linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.tick_params(colors=_INK, length=0, labelsize=9)
+    axes.tick_params(colors=INK, length=0, labelsize=9)
     axes.margins(x=0.01)
     axes.locator_params(axis="y", nbins=6)
 

@@ -1,4 +1,4 @@
-"""Cross-validate: a run for each fold, and one evaluation of everybody, held out once each."""
+"""Repeat a run for each fold and seed, and evaluate everybody whom it held out at once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from medtranslate.pipeline import Pipeline
 from medtranslate.provenance import hash_json
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.workflows.analyses.choose import choose_analyses
-from medtranslate.workflows.cohort import join_participants
+from medtranslate.workflows.analyses.seeds import SEED_KEY, SeedSpread
+from medtranslate.workflows.cohort import assemble_cohort, join_participants
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.run import RunResult, run_pipeline
-from medtranslate.workflows.run_scores import FOLDS_FILE, HASH_DIGITS, SPLIT_HASH_KEY
+from medtranslate.workflows.run_scores import FOLDS_FILE, HASH_DIGITS, SPLIT_FILE, SPLIT_HASH_KEY
 from medtranslate.workflows.scored_case import ScoredCase
 from medtranslate.workflows.train import open_run
 from medtranslate.workflows.translate import TranslatedScan
@@ -37,12 +38,27 @@ from medtranslate.workflows.validate import (
 
 
 @dataclass(frozen=True)
+class Repeat:
+    """One of the runs.
+
+    Attributes:
+        name: Of its folder, such as ``fold-1-seed-2``.
+        pipeline: An ordinary job that can be repeated alone.
+        facts: ``fold`` and ``seed`` of it, where there are several, for the tables.
+    """
+
+    name: str
+    pipeline: Pipeline
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class CrossValidation:
     """What a cross-validation left behind.
 
     Attributes:
-        folder: The folder of all folds.
-        folds: The run of each fold.
+        folder: The folder of all runs.
+        folds: The run of each fold and seed.
         validation: Scores and report of everybody.
     """
 
@@ -72,55 +88,93 @@ def cross_validate(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> CrossValidation:
-    """Run the pipeline once a fold, then score everybody by the model that never saw them.
+    """Run the pipeline once a fold and seed, then score everybody by models that never saw them.
 
     Args:
-        pipeline: The whole job; ``split.folds`` says how many.
+        pipeline: The whole job; ``split.folds`` and ``train.seeds`` say how many.
         datasets: Dataset folders or tables.
         out: Folder for ``fold-1 ...``, each a whole run folder, and the common ``evaluation``.
         resume: Do what is missing.
         progress: Told how far things are.
 
     Raises:
-        ConfigError: If no folds are asked for, or ``out`` holds a run that is not to be resumed or
-            of another pipeline or other people.
+        ConfigError: If neither folds nor seeds are asked for, or ``out`` holds a run that is not to
+            be resumed, of another pipeline or of other people.
         DatasetError: If scans cannot be paired or people would leak.
     """
-    count = pipeline.split.folds
-    if count is None:
-        raise ConfigError("split.folds says in how many folds to cross-validate; give it a number")
+    if not is_repeated(pipeline):
+        raise ConfigError(
+            "split.folds says in how many folds to cross-validate, train.seeds with how many seeds "
+            "to train; give one of them a number"
+        )
     progress = progress or NoProgress()
     indexes = index_datasets(datasets)
     cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
     participants = join_participants(indexes)
-    folds = draw_folds(cases, participants, pipeline.split, count=count)
+    count = pipeline.split.folds
+    folds = draw_folds(cases, participants, pipeline.split, count=count) if count else []
     open_run(pipeline, out, resume=resume)
-    assignment = {who: _name(number) for number, fold in enumerate(folds) for who in fold}
-    split_hash = _record_folds(out / FOLDS_FILE, assignment)
+    if folds:
+        assignment = {who: _fold_name(n) for n, fold in enumerate(folds) for who in fold}
+        split_hash = _record_assignment(out / FOLDS_FILE, assignment)
+    else:
+        assignment = dict(assemble_cohort(pipeline, datasets).split.to_json()["subjects"])
+        split_hash = _record_assignment(out / SPLIT_FILE, assignment)
+    repeats = list_repeats(pipeline, folds)
     runs = tuple(
         run_pipeline(
-            _pipeline_of_fold(pipeline, fold),
+            repeat.pipeline,
             datasets,
-            out / _name(number),
+            out / repeat.name,
             resume=resume,
             cache=out / "cache",
             progress=progress,
         )
-        for number, fold in enumerate(folds)
+        for repeat in repeats
     )
     data = [word for path in datasets for word in ("--data", path.name)]
     words = ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
-    details = _describe(_load(pipeline, runs[0].folder), folds, split_hash, shlex.join(words))
-    validation = _score(pipeline, runs, cases, participants, details, out, progress)
+    first = _load(pipeline, runs[0].folder)
+    details = _describe(first, folds, repeats, split_hash, shlex.join(words))
+    scored = _predict_repeats(pipeline, repeats, runs, cases, participants, progress)
+    validation = _score(pipeline, first, scored, details, out)
     return CrossValidation(out, runs, validation)
 
 
-def _name(number: int) -> str:
+def is_repeated(pipeline: Pipeline) -> bool:
+    """Whether a pipeline asks for more than one run."""
+    return pipeline.split.folds is not None or pipeline.train.seeds > 1
+
+
+def list_repeats(pipeline: Pipeline, folds: Sequence[Sequence[str]]) -> list[Repeat]:
+    """Every run of a job, fold by fold and within each seed by seed.
+
+    Args:
+        pipeline: The whole job.
+        folds: Whom each fold holds out; none to leave the split as it is.
+    """
+    first, count = pipeline.train.seed, pipeline.train.seeds
+    repeats = []
+    for number, held_out in enumerate(folds or [None]):
+        for seed in range(first, first + count):
+            facts = {} if held_out is None else {"fold": _fold_name(number)}
+            name = [*facts.values()] + [f"seed-{seed}"] * (count > 1)
+            facts |= {SEED_KEY: str(seed)} if count > 1 else {}
+            split = {} if held_out is None else {"folds": None, "test_subjects": tuple(held_out)}
+            changed = {
+                "split": pipeline.split.model_copy(update=split),
+                "train": pipeline.train.model_copy(update={"seed": seed, "seeds": 1}),
+            }
+            repeats.append(Repeat("-".join(name), pipeline.model_copy(update=changed), facts))
+    return repeats
+
+
+def _fold_name(number: int) -> str:
     return f"fold-{number + 1}"
 
 
-def _record_folds(path: Path, assignment: Mapping[str, str]) -> str:
-    """Write who is held out by which fold, and return the hash of it.
+def _record_assignment(path: Path, assignment: Mapping[str, str]) -> str:
+    """Write who is held out by which fold, or the split of all seeds, and return its hash.
 
     Raises:
         ConfigError: If the folder was begun with other people.
@@ -136,47 +190,51 @@ def _record_folds(path: Path, assignment: Mapping[str, str]) -> str:
     return split_hash
 
 
-def _pipeline_of_fold(pipeline: Pipeline, held_out: Sequence[str]) -> Pipeline:
-    """The same job with these people held out: an ordinary run that can be repeated alone."""
-    split = pipeline.split.model_copy(update={"folds": None, "test_subjects": tuple(held_out)})
-    return pipeline.model_copy(update={"split": split})
-
-
 def _load(pipeline: Pipeline, folder: Path) -> Translator:
     return load_chosen_translator(folder, uncertainty=pipeline.evaluation.uncertainty)
 
 
 def _score(
     pipeline: Pipeline,
-    runs: Sequence[RunResult],
-    cases: Sequence[Case],
-    participants: Mapping[str, Mapping[str, str]],
+    first: Translator,
+    scored: Iterator[ScoredCase],
     details: EvaluationDetails,
     out: Path,
-    progress: Progress,
 ) -> Validation:
-    """One evaluation over the folds. What belongs to one model is in the report of its fold."""
-    scored = _predict_folds(pipeline, runs, cases, participants, progress)
+    """One evaluation over all runs. What belongs to one model is in the report of its run."""
+    people: set[str] = set()
+
+    def note(case: ScoredCase) -> ScoredCase:
+        people.add(case.subject)
+        return case
+
     summary = evaluate_cases(
-        scored,
-        protocol=make_protocol(_load(pipeline, runs[0].folder)),
+        map(note, scored),
+        protocol=make_protocol(first),
         out=out / "evaluation",
         details=details,
-        analyses=choose_analyses(protocols=pipeline.evaluation.protocols, thorough=True),
+        analyses=[
+            *choose_analyses(protocols=pipeline.evaluation.protocols, thorough=True),
+            SeedSpread(),
+        ],
     )
-    people = sorted({who for run in runs for who in run.validation.scored})
-    return Validation(summary, out / "evaluation" / "report.html", tuple(people), ())
+    return Validation(summary, out / "evaluation" / "report.html", tuple(sorted(people)), ())
 
 
-def _predict_folds(
+def _predict_repeats(
     pipeline: Pipeline,
+    repeats: Sequence[Repeat],
     runs: Sequence[RunResult],
     cases: Sequence[Case],
     participants: Mapping[str, Mapping[str, str]],
     progress: Progress,
 ) -> Iterator[ScoredCase]:
-    """What each fold's model predicted of the people it held out; one model in memory."""
-    for run in runs:
+    """What each run's model predicted of the people it held out; one model in memory.
+
+    A case that several seeds predict has one name for each; its person is the same, so that
+    statistics take the mean over seeds first.
+    """
+    for repeat, run in zip(repeats, runs, strict=True):
         scans = run.translation.scans
         written = {scan.case: scan.output for scan in scans if scan.output is not None}
         scored = predict_cases(
@@ -186,36 +244,63 @@ def _predict_folds(
             participants=participants,
             progress=progress,
         )
+        seed = repeat.facts.get(SEED_KEY)
         for case in scored:
-            yield replace(case, context={**case.context, "fold": run.folder.name})
+            name = case.name if seed is None else f"{case.name} seed {seed}"
+            yield replace(case, name=name, context={**case.context, **repeat.facts})
 
 
 def _describe(
-    translator: Translator, folds: Sequence[Sequence[str]], split_hash: str, command: str
+    translator: Translator,
+    folds: Sequence[Sequence[str]],
+    repeats: Sequence[Repeat],
+    split_hash: str,
+    command: str,
 ) -> EvaluationDetails:
-    """The report's facts: those of the first fold's model that hold for all, and the folds."""
+    """The report's facts: those of the first model that hold for all, the folds and the seeds."""
     details = describe_evaluation(translator, seen=(), command=command)
     pipeline = translator.pipeline
-    people = sum(len(fold) for fold in folds)
+    seeds = list(dict.fromkeys(one.facts[SEED_KEY] for one in repeats if SEED_KEY in one.facts))
+    ways = [f"cross-validation in {len(folds)} folds"] * bool(folds)
+    ways += [f"{len(seeds)} seeds"] * bool(seeds)
+    split = dict(details.split)
+    if folds:
+        people = " + ".join(str(len(fold)) for fold in folds)
+        total = sum(len(fold) for fold in folds)
+        split = {"folds": f"{len(folds)}, which hold out {people} of {total} people"}
     return replace(
         details,
-        title=f"{pipeline.name}: {pipeline.source} to {pipeline.target}, cross-validation in "
-        f"{len(folds)} folds",
-        split={
-            "folds": f"{len(folds)}, which hold out {' + '.join(str(len(f)) for f in folds)} of "
-            f"{people} people",
-            SPLIT_HASH_KEY: split_hash[:HASH_DIGITS],
-        },
+        title=f"{pipeline.name}: {pipeline.source} to {pipeline.target}, {', '.join(ways)}",
+        split={**split, SPLIT_HASH_KEY: split_hash[:HASH_DIGITS]},
         how_made={
             **{key: text for key, text in details.how_made.items() if key != "model"},
-            "models": f"one a fold, in {_name(0)} to {_name(len(folds) - 1)}",
+            "models": f"{len(repeats)}, in {repeats[0].name} to {repeats[-1].name}",
         },
-        notes=[
-            f"Every person was held out exactly once: {len(folds)} folds, each person predicted by "
-            "the one model that never saw them.",
-            "The models of two folds share most of their training people, so their scores are not "
-            "quite independent and intervals over people are a little too narrow.",
-            "What belongs to one model, such as calibrated intervals and trials with changed "
-            "sources, stands in the report of each fold.",
-        ],
+        notes=[*_fold_notes(len(folds)), *_seed_notes(seeds), _OWN_REPORTS],
     )
+
+
+_OWN_REPORTS = (
+    "What belongs to one model, such as calibrated intervals and trials with changed sources, "
+    "stands in the report of each run."
+)
+
+
+def _fold_notes(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"Every person was held out exactly once: {count} folds, each person predicted by "
+        "models that never saw them.",
+        "The models of two folds share most of their training people, so their scores are not "
+        "quite independent and intervals over people are a little too narrow.",
+    ]
+
+
+def _seed_notes(seeds: Sequence[str]) -> list[str]:
+    if not seeds:
+        return []
+    return [
+        f"Each person was predicted {len(seeds)} times, by models that differ in their seed "
+        f"alone ({', '.join(seeds)}); the mean over seeds is the person's score."
+    ]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from scipy import ndimage
 
 from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.io import parse_bids_name, read_mask, read_volume, sidecar_path
@@ -33,6 +33,7 @@ from medtranslate.workflows.analyses.choose import choose_analyses
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.outputs import is_ours
 from medtranslate.workflows.pairing import Pair, find_labels, pair_paths
+from medtranslate.workflows.read_ahead import read_ahead
 from medtranslate.workflows.scored_case import ScoredCase
 
 COPY_BASELINE = "copy of the source"
@@ -113,6 +114,7 @@ def evaluate_paths(
     model_name: str = "prediction",
     protocols: Sequence[str] = (),
     audit: bool = False,
+    perceptual: Path | None = None,
     checklist: Literal["claim"] | None = None,
     command: str = "",
 ) -> dict[str, Any]:
@@ -130,6 +132,7 @@ def evaluate_paths(
         protocols: Names of the rules to score by beside ``protocol``, see ``resolve_rules``.
         audit: Also look at regions, sharpness and, of CT, the dose surrogate, and score the scans
             moved a little; about ten times the work.
+        perceptual: Weights of a feature network, see ``choose_analyses``.
         checklist: ``claim`` to end the report with that checklist.
         command: For the report: how to make it again.
 
@@ -143,7 +146,9 @@ def evaluate_paths(
         ConfigError: If the protocol lacks a number that the scans need, or a name of
             ``protocols`` is not known.
     """
-    analyses = choose_analyses(protocols=protocols, thorough=audit, labels=labels is not None)
+    analyses = choose_analyses(
+        protocols=protocols, thorough=audit, labels=labels is not None, perceptual=perceptual
+    )
     pairing = pair_paths(reference, prediction, mask=mask, source=source)
     notes = [f"Left out for want of a partner: {', '.join(pairing.unpaired)}."] * bool(
         pairing.unpaired
@@ -158,7 +163,7 @@ def evaluate_paths(
         command=command,
         checklist=checklist,
     )
-    cases = (_read_case(pair, protocol, model_name, labels) for pair in pairing.pairs)
+    cases = read_ahead(pairing.pairs, lambda pair: _read_case(pair, protocol, model_name, labels))
     summary = evaluate_cases(cases, protocol=protocol, out=out, details=details, analyses=analyses)
     return summary | {"unpaired": list(pairing.unpaired)}
 
@@ -192,10 +197,29 @@ def find_foreground(reference: Volume) -> np.ndarray:
     return np.moveaxis(mask, 2, head)
 
 
+def read_pair(reference: Path, prediction: Path) -> tuple[Volume, Volume]:
+    """Read two files side by side; the prediction is of the modality that the reference names.
+
+    Raises:
+        VolumeReadError: If one is not a readable scan; of two the reference is told.
+        GeometryError: If where the voxels of one lie is missing or contradictory.
+    """
+    modality = _modality(reference)
+    with ThreadPoolExecutor(2) as readers:
+        read = readers.map(
+            lambda path: read_volume(path, modality=modality), (reference, prediction)
+        )
+        return next(read), next(read)
+
+
 def _is_solid(region: np.ndarray) -> bool:
     """Whether most voxels of a region have only such neighbours; noise around 0 has not."""
-    inner = np.count_nonzero(ndimage.binary_erosion(region, border_value=1))
-    return bool(inner > _SOLID_SHARE * np.count_nonzero(region))
+    inner = region.copy()
+    for axis in range(region.ndim):
+        eroded, along = np.moveaxis(inner, axis, 0), np.moveaxis(region, axis, 0)
+        eroded[1:] &= along[:-1]
+        eroded[:-1] &= along[1:]
+    return bool(np.count_nonzero(inner) > _SOLID_SHARE * np.count_nonzero(region))
 
 
 def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:
@@ -255,6 +279,7 @@ def _make_browser(
 ) -> SliceBrowser:
     scored = {row.index: row for row in scores.slices if row.scored}
     fullest = max(scored.values(), key=lambda row: row.mask_voxels)
+    deviation = _scale_deviation(case, yardstick)
     pictures = [
         cut_slice(
             yardstick,
@@ -263,6 +288,7 @@ def _make_browser(
             psnr=scored[index].values["psnr"],
             prediction=prediction,
             source=None if case.source is None else case.source.voxels,
+            sd=deviation,
             enlarge=False,
         )
         for index in thin_slices(list(scored), keep=fullest.index)
@@ -275,6 +301,14 @@ def _make_browser(
         for one in (case.source, case.reference)
     ]
     return make_browser(pictures, window, source_name=names[0], target_name=names[1])
+
+
+def _scale_deviation(case: ScoredCase, yardstick: Yardstick) -> np.ndarray | None:
+    """The prediction's standard deviation in scored units, if it has one; CT's is in HU already."""
+    scale = next(iter(case.predictions.values()))[1]
+    if case.sd is None or yardstick.is_ct or scale is None:
+        return case.sd
+    return case.sd / scale.factor
 
 
 def _refuse_mixture(kinds: Mapping[tuple[bool, bool], str]) -> None:
@@ -322,9 +356,7 @@ def _write(
 
 
 def _read_case(pair: Pair, protocol: Protocol, model_name: str, labels: Path | None) -> ScoredCase:
-    modality = _modality(pair.reference)
-    reference = read_volume(pair.reference, modality=modality)
-    prediction = read_volume(pair.prediction, modality=modality)
+    reference, prediction = read_pair(pair.reference, pair.prediction)
     require_same_grid(reference.geometry, prediction.geometry, what="prediction")
     mask = None if pair.mask is None else read_mask(pair.mask, like=reference.geometry)
     scale = _read_scale(pair.prediction) if protocol.scale == "sidecar" else None

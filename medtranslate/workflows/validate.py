@@ -179,6 +179,7 @@ def score_cases(
             thorough=True,
             audit=retranslate_with(translator, by_name) if audit else None,
             calibration=translator.calibration,
+            perceptual=choices.perceptual,
             downstream=make_downstream_task(translator, training, by_name, progress=progress)
             if training
             else None,

@@ -21,6 +21,7 @@ class ValidationChoices:
         downstream: Also train a segmenter on the real scans of the model's training people, who
             must be in the data, and segment real and synthetic scans with it.
         companions: Further models that predict too; nobody they were trained on is scored.
+        perceptual: Weights of a feature network to compare the scans by.
         checklist: ``claim`` to end the report with that checklist.
         even_though_seen: Score the people the model was trained on as well, and mark every page.
     """
@@ -30,20 +31,26 @@ class ValidationChoices:
     uncertainty: bool | None = None
     downstream: bool | None = None
     companions: Sequence[Path] = ()
+    perceptual: Path | None = None
     checklist: Literal["claim"] | None = None
     even_though_seen: bool = False
 
     def to_words(self) -> list[str]:
         """The choices as options of the command line."""
         flags = {
-            "--audit": self.audit,
-            "--uncertainty": self.uncertainty,
-            "--downstream": self.downstream,
-            "--even-though-seen-in-training": self.even_though_seen,
+            "audit": self.audit,
+            "uncertainty": self.uncertainty,
+            "downstream": self.downstream,
         }
-        words = [flag for flag, wanted in flags.items() if wanted]
+        words = [
+            f"--{name}" if wanted else f"--no-{name}"
+            for name, wanted in flags.items()
+            if wanted is not None
+        ]
+        words += ["--even-though-seen-in-training"] * self.even_though_seen
         for name in self.protocols or ():
             words += ["--protocol", name]
         for path in self.companions:
             words += ["--with", path.name]
+        words += ["--perceptual", self.perceptual.name] if self.perceptual else []
         return words + (["--checklist", self.checklist] if self.checklist else [])

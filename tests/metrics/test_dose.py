@@ -11,9 +11,11 @@ from medtranslate.geometry import Geometry
 from medtranslate.metrics.dose import (
     CURVES,
     ELECTRON_DENSITY,
+    PIXEL_MM,
     STOPPING_POWER,
     HuCurve,
     aim_beam,
+    map_axially,
     range_errors,
     relate_to_water,
 )
@@ -251,3 +253,25 @@ def test_an_empty_body_is_refused(make_body):
     geometry, _, body = make_body()
     with pytest.raises(ValueError, match="mask is empty"):
         aim_beam(np.zeros_like(body), geometry, angle=0)
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 180.0, 270.0])
+def test_the_axial_picture_shows_the_patient_however_the_beam_comes(make_affine, angle):
+    """A body whose front right quarter alone is marked, on a grid that runs another way."""
+    shape = (40, 44, 20)
+    geometry = Geometry(shape, make_affine("LPS", spacing=(2.0, 2.0, 3.0)))
+    body = np.zeros(shape, bool)
+    body[5:35, 6:38, 3:17] = True
+    marked = np.zeros(shape, np.float32)
+    marked[25:34, 7:16] = 1.0  # i runs to the left, j to the back: this is left and front
+    beam = aim_beam(body, geometry, angle=angle)
+
+    picture = map_axially(beam.sample(marked), beam)
+
+    found = np.nan_to_num(picture) > 0.5
+    rows, columns = np.nonzero(found)
+    middle = (np.array(picture.shape) - 1) / 2
+    # The mark's centre lies 19 mm to the left of the body's centre and 21 mm in front of it.
+    assert (columns.mean() - middle[1]) * PIXEL_MM == pytest.approx(19.0, abs=1.5)
+    assert (rows.mean() - middle[0]) * PIXEL_MM == pytest.approx(-21.0, abs=1.5)
+    assert found.sum() * PIXEL_MM**2 == pytest.approx(18.0 * 18.0, rel=0.3)

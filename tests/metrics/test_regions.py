@@ -55,7 +55,9 @@ def test_a_region_is_scored_over_its_own_voxels():
 
 def test_ssim_in_the_mask_is_scikit_image_s_map_at_its_voxels(make_pair):
     reference, prediction, mask = make_pair(shape=(40, 18, 21))
-    pair = [np.where(mask, v.voxels / 1000.0, 0.0) for v in (reference, prediction)]
+    pair = [
+        np.where(mask, v.voxels / 1000.0, 0.0).astype(np.float64) for v in (reference, prediction)
+    ]
     _, expected = structural_similarity(
         *pair, data_range=1.5, gaussian_weights=True, use_sample_covariance=False, full=True
     )
@@ -64,9 +66,9 @@ def test_ssim_in_the_mask_is_scikit_image_s_map_at_its_voxels(make_pair):
         reference.voxels / 1000.0, prediction.voxels / 1000.0, mask, data_range=1.5, window=WINDOW
     )
 
-    np.testing.assert_allclose(found, expected[mask], atol=1e-6)
+    np.testing.assert_allclose(found, expected[mask], atol=1e-10)
     whole = masked_ssim(*pair, mask, data_range=1.5, window=WINDOW)
-    assert found.mean() == pytest.approx(whole, abs=1e-6)
+    assert found.mean() == pytest.approx(whole, abs=1e-10)
 
 
 def test_each_voxel_of_a_ct_is_in_one_tissue_and_limits_belong_upward():

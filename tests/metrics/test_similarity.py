@@ -14,7 +14,6 @@ from medtranslate.metrics.similarity import (
     mean_absolute_error,
     mean_error,
     peak_signal_to_noise,
-    slice_ssim,
     ssim_map,
 )
 
@@ -144,37 +143,6 @@ def test_masked_ssim_of_two_far_apart_parts_counts_every_voxel_once():
 
     _, full = whole_map(np.where(mask, x, 0), np.where(mask, y, 0))
     assert found == pytest.approx(full[mask].mean(), abs=1e-12)
-
-
-@pytest.mark.parametrize("outside", ["empty", "skull", "only the prediction"])
-def test_slice_ssim_agrees_with_scikit_image_on_mask_and_whole_slice(outside):
-    shape = (48, 37)
-    mask = corner_mask(shape)
-    x, y = smooth_noise(shape, seed=9), smooth_noise(shape, seed=10)
-    if outside != "skull":
-        x = np.where(mask, x, 0)
-    if outside == "empty":
-        y = np.where(mask, y, 0)
-
-    masked, whole = slice_ssim(x, y, mask, data_range=1.0, window=WINDOW)
-
-    _, masked_map = whole_map(np.where(mask, x, 0), np.where(mask, y, 0))
-    assert masked == pytest.approx(masked_map[mask].mean(), abs=1e-12)
-    assert whole == pytest.approx(whole_map(x, y)[0], abs=1e-12)
-
-
-def test_slice_ssim_counts_empty_mask_voxels_inside_the_mask():
-    mask = np.zeros((40, 40), bool)
-    mask[3:30, 5:33] = True
-    x, y = np.zeros(mask.shape), np.zeros(mask.shape)
-    x[20:24, 20:23] = 0.7
-    y[21:25, 20:23] = 0.6
-
-    masked, whole = slice_ssim(x, y, mask, data_range=1.0, window=WINDOW)
-
-    mean, full = whole_map(x, y)
-    assert masked == pytest.approx(full[mask].mean(), abs=1e-12)
-    assert whole == pytest.approx(mean, abs=1e-12)
 
 
 def test_ssim_of_equal_images_is_one_and_of_inverted_ones_is_negative():

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from medtranslate.errors import VolumeReadError
 from medtranslate.preprocess.masks import find_mask
@@ -24,6 +25,16 @@ def test_nonzero_keeps_negative_voxels_and_fills_holes():
     edge = tuple(np.argwhere(truth)[0])
     voxels[edge] = -3.0
     np.testing.assert_array_equal(find_mask("nonzero", voxels, SPACING, where="x"), truth)
+
+
+@pytest.mark.parametrize("density", [0.2, 0.5, 0.7, 0.9])
+def test_holes_are_filled_as_scipy_fills_them(density):
+    region = np.random.default_rng(1).random((14, 12, 10)) < density
+    region[:, :2] = region[10:] = False
+
+    found = find_mask("nonzero", region.astype(float), SPACING, where="x")
+
+    np.testing.assert_array_equal(found, ndimage.binary_fill_holes(region))
 
 
 def test_otsu_finds_the_head_despite_noise_hot_spots_and_dark_inside():

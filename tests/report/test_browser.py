@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,23 @@ def test_many_slices_are_thinned_evenly_and_the_wanted_one_stays():
     assert 203 in thinned
     assert (thinned[0], thinned[-1]) == (20, 419)
     assert max(np.diff(thinned)) <= 13
+
+
+def test_the_standard_deviation_is_a_panel_where_every_slice_has_one(make_picture):
+    shown = [make_picture(index=index) for index in (3, 5)]
+    sure, unsure = (np.full(shown[0].mask.shape, sd, np.float32) for sd in (0.0, 0.2))
+    pictures = [replace(shown[0], sd=sure), replace(shown[1], sd=unsure)]
+
+    browser = make_browser(pictures, WINDOW, source_name="T1w", target_name="T2w")
+
+    assert browser.titles[-1] == "Standard deviation, 0 to 0.2"
+    inside = shown[0].mask.copy()
+    inside[:5, :] = inside[-5:, :] = inside[:, :4] = inside[:, -6:] = False
+    dark, bright = (decode(frame)[inside].mean() for frame in browser.frames[-1])
+    assert dark < 20
+    assert bright > 180
+    partly = make_browser([pictures[0], shown[1]], WINDOW, source_name="", target_name="")
+    assert len(partly.titles) == 4
 
 
 def test_every_panel_has_a_frame_a_slice_in_order(make_picture):

@@ -12,7 +12,7 @@ from medtranslate.checkpoint import load_model
 from medtranslate.errors import ConfigError
 from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows import run as run_module
-from medtranslate.workflows.cross_validate import cross_validate
+from medtranslate.workflows.cross_validate import cross_validate, list_repeats
 
 EVERYBODY = {f"toy/{n:02d}" for n in range(1, 6)}
 SETTINGS = {"split": {"folds": 2, "val": 1}, "evaluation": {"protocols": []}}
@@ -117,3 +117,69 @@ def test_other_people_or_another_pipeline_do_not_resume(finished, people, strang
 def test_without_folds_there_is_nothing_to_cross_validate(cohort, make_pipeline, tmp_path):
     with pytest.raises(ConfigError, match=r"split\.folds says in how many"):
         cross_validate(make_pipeline(), [cohort], tmp_path)
+
+
+MOMENT = {"patch_size": [16, 16, 16], "num_steps": 4, "num_validations": 1, "precision": "32-true"}
+SEEDS = {
+    "split": {"test": 2, "val": 1},
+    "train": {**MOMENT, "seeds": 2},
+    "evaluation": {"protocols": []},
+}
+
+
+@pytest.fixture(scope="module")
+def seeded(people, make_pipeline, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("seeds") / "runs"
+    return cross_validate(make_pipeline(**SEEDS), [people], folder)
+
+
+def test_seeds_differ_in_nothing_else(seeded):
+    trains = [read_pipeline(run.folder / "pipeline.yaml").train for run in seeded.folds]
+    splits = [load_model(run.folder).config["split"]["subjects"] for run in seeded.folds]
+
+    assert [run.folder.name for run in seeded.folds] == ["seed-0", "seed-1"]
+    assert [train.seed for train in trains] == [0, 1]
+    assert trains[0] == trains[1].model_copy(update={"seed": 0})
+    assert splits[0] == splits[1]
+    shared = json.loads((seeded.folder / "split.json").read_text())["subjects"]
+    assert shared == splits[0]
+
+
+def test_a_person_is_one_person_whatever_the_number_of_seeds(seeded):
+    summary = seeded.validation.summary
+    apart = [run.validation.summary["per_case"] for run in seeded.folds]
+    psnr = {seed: {row["subject"]: row["psnr"] for row in rows} for seed, rows in enumerate(apart)}
+    people = {who: (psnr[0][who] + psnr[1][who]) / 2 for who in psnr[0]}
+
+    assert summary["n"] == 2
+    assert summary["cases"] == 4
+    assert psnr[0] != psnr[1]
+    assert summary["metrics"]["psnr"]["mean"] == pytest.approx(sum(people.values()) / 2)
+    sd = abs(people[min(people)] - people[max(people)]) / 2**0.5
+    assert summary["metrics"]["psnr"]["sd"] == pytest.approx(sd)
+
+
+def test_the_spread_over_seeds_is_shown(seeded):
+    page = seeded.validation.report.read_text(encoding="utf-8")
+    means = [run.validation.summary["metrics"]["ssim"]["mean"] for run in seeded.folds]
+
+    assert "Spread over seeds" in page
+    assert "by models that differ in their seed alone (0, 1)" in page
+    found = seeded.validation.summary["seeds"]["ssim"]
+    assert list(found["mean"].values()) == pytest.approx(means)
+    assert found["sd_of_means"] == pytest.approx(abs(means[0] - means[1]) / 2**0.5)
+
+
+def test_folds_and_seeds_go_together(make_pipeline):
+    pipeline = make_pipeline(**SETTINGS | {"train": {**MOMENT, "seeds": 2, "seed": 5}})
+
+    repeats = list_repeats(pipeline, [("toy/01", "toy/02"), ("toy/03",)])
+
+    names = ["fold-1-seed-5", "fold-1-seed-6", "fold-2-seed-5", "fold-2-seed-6"]
+    assert [one.name for one in repeats] == names
+    assert [one.pipeline.split.test_subjects for one in repeats[1:3]] == [
+        ("toy/01", "toy/02"),
+        ("toy/03",),
+    ]
+    assert {one.pipeline.split.folds for one in repeats} == {None}
+    assert {one.pipeline.train.seeds for one in repeats} == {1}

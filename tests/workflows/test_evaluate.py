@@ -17,8 +17,10 @@ from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoring import score_case
+from medtranslate.report.browser import make_browser
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
+from medtranslate.workflows import evaluate as evaluate_module
 from medtranslate.workflows.evaluate import (
     COPY_BASELINE,
     ScoredCase,
@@ -108,6 +110,29 @@ def test_scores_are_those_of_score_case(tmp_path, make_cases):
     ).values
     found = pd.read_csv(tmp_path / "volumes.csv").iloc[0]
     assert {name: found[name] for name in expected} == pytest.approx(expected)
+
+
+def test_the_browser_shows_the_standard_deviation_in_scored_units(tmp_path, make_cases):
+    (case,) = make_cases(1)
+    sd = 40.0 * (case.reference.voxels > 0)
+    predictions = {"cgan": (case.predictions["cgan"][0], IntensityScale(0.0, 400.0))}
+    shown = []
+
+    def note(pictures, window, **names):
+        shown.extend(pictures)
+        return make_browser(pictures, window, **names)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate_module, "make_browser", note)
+        evaluate_cases(
+            [replace(case, predictions=predictions, sd=sd)],
+            protocol=QUICK.model_copy(update={"scale": "sidecar"}),
+            out=tmp_path,
+        )
+
+    assert shown
+    assert [one.sd[one.mask].max() for one in shown] == pytest.approx([0.1] * len(shown))
+    assert "Standard deviation, 0 to 0.2" in (tmp_path / "report.html").read_text()
 
 
 def test_cases_are_taken_one_at_a_time(tmp_path, make_cases):

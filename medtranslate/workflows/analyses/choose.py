@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from medtranslate.metrics.calibration import Calibration
 from medtranslate.metrics.rules import resolve_rules
@@ -31,6 +32,7 @@ def choose_analyses(
     audit: Retranslation | None = None,
     calibration: Calibration | None = None,
     downstream: DownstreamTask | None = None,
+    perceptual: Path | None = None,
 ) -> list[AbstractAnalysis]:
     """The analyses of one evaluation; new ones, for they keep what they have seen.
 
@@ -46,8 +48,10 @@ def choose_analyses(
             none.
         downstream: Segments real and synthetic scans, which costs one more prediction a case; None
             for no such comparison.
+        perceptual: Weights of a feature network to compare the scans by; None for none.
 
     Raises:
+        CheckpointError: If these weights cannot be used; says what to fetch.
         ConfigError: If a protocol is not known; lists those that are.
     """
     analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
@@ -57,6 +61,11 @@ def choose_analyses(
         analyses.append(RegionAnalysis())
     if thorough:
         analyses += [SharpnessAnalysis(), DoseAnalysis()]
+    if perceptual is not None:
+        # Scoring without it never waits for a deep-learning library.
+        from medtranslate.workflows.analyses.perceptual import PerceptualAnalysis
+
+        analyses.append(PerceptualAnalysis(perceptual))
     analyses.append(Familiarity())
     if calibration is not None:
         analyses += [Coverage(calibration), RiskCoverage()]

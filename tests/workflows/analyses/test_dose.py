@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -113,3 +114,21 @@ def test_a_body_that_no_ray_meets_is_named(make_case):
 
     assert findings.section.notes == ("No ray meets the body: thin.",)
     assert {row["case"] for row in rows_of(findings).values()} == {"a"}
+
+
+def test_the_case_whose_depths_differ_most_is_drawn_with_its_unit(make_case):
+    cases = [make_case("slightly", hu=20.0), make_case("badly", hu=200.0)]
+
+    (figure,) = examine(DoseAnalysis(curves=[DENSITY]), cases).section.figures
+
+    assert "of badly" in figure.caption
+    # 0.2 mm too much for each mm crossed: on average half of the way, over beams of 30 and 44 mm.
+    size = float(re.search(r"mean size ([0-9.]+) mm of water", figure.caption)[1])
+    assert size == pytest.approx((15.0 + 22.0) / 2 * 0.2, abs=0.2)
+    assert "mm of water" in figure.svg
+    assert "gantry 270" in figure.svg
+    assert figure.svg.count("<image") == 5  # four maps and the colour bar
+
+
+def test_mr_has_no_picture_of_depths(make_case):
+    assert examine(DoseAnalysis(), [make_case("a", unit="arbitrary")]) is None
