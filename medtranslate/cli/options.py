@@ -42,6 +42,18 @@ Companions = Annotated[
         "--with", metavar="MODEL", help="Further model for --uncertainty; may be repeated."
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Memory for prediction, such as 4G."),
+]
+EngineName = Annotated[
+    Literal["auto", "torch", "openvino"] | None,
+    typer.Option("--engine", help="What computes predictions."),
+]
+Precision = Annotated[
+    Literal["auto", "bf16", "fp32"] | None,
+    typer.Option("--precision", help="Number format of predictions."),
+]
 Checklist = Annotated[
     Literal["claim"] | None,
     typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),
