@@ -136,7 +136,7 @@ def _measure_inference(
 ) -> dict[str, Any]:
     network, engines, channels, divisor = built
     source = torch.rand(channels, *shape)
-    settings = InferenceSettings(memory_gb=16, engine="auto")
+    settings = InferenceSettings(memory_gb=16, engine="openvino")
     engine = engines.choose(shape, torch.device("cpu"), settings=settings)
     windows = SlidingWindowInferer((96, 96, 96), overlap=0.5, mode="gaussian", progress=False)
 
