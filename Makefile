@@ -2,18 +2,19 @@
 # python3 (3.11 or newer), make and git.
 
 PYTHON ?= python3
-EXTRAS ?= dev,docs,phantom
+EXTRAS ?= dev,docs,openvino,phantom
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format-check lint types contracts doctest docs format install \
+.PHONY: help demo bench test check format-check lint types contracts doctest docs format install \
         system constraints schema clean
 
 help:
 	@echo "make demo     install, then train on the sample data, translate held-out people, report"
+	@echo "make bench    install, then measure speed beside the usual ways, and write the page of results"
 	@echo "make test     install, then the fast tests"
 	@echo "make check    what CI runs: format, lint, types, contracts, tests, doctests, docs"
 	@echo "make format   put the code in shape"
@@ -42,6 +43,13 @@ demo: $(STAMP)
 	  echo "==> the earlier demo is kept in $$kept"; \
 	fi
 	$(BIN)/medtranslate run pipelines/demo.yaml --data sample_data --out $(DEMO)
+
+# --- to see how fast it is ------------------------------------------------------------------
+
+# On an idle machine; the page says what else was running.
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/speed.py --out runs/bench.json
+	$(BIN)/python tests/benchmarks/speed_page.py runs/bench.json docs/results/performance.md
 
 # --- checks ---------------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from monai.losses import SSIMLoss
 from skimage.metrics import structural_similarity
 
-from medtranslate.losses import LossSettings, reconstruction_loss
+from medtranslate.losses import LossSettings, reconstruction_loss, slice_ssim
 
 ONLY_L1 = LossSettings(l1=1, l2=0, gradient=0, ssim=0)
 
@@ -90,3 +91,31 @@ def test_l2_is_the_mean_square_over_the_mask():
 
     expected = ((prediction - target).numpy()[mask.numpy() > 0] ** 2).mean()
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 20, 27), (2, 1, 11, 40)])
+def test_the_ssim_of_slices_and_its_gradient_are_monais(shape):
+    target, prediction = _pair(shape, seed=5)
+    prediction.requires_grad_()
+
+    ours = slice_ssim(target, prediction)
+    theirs = 1 - SSIMLoss(spatial_dims=2, data_range=1.0, win_size=11)(prediction, target)
+
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(value, prediction)[0] for value in (ours, theirs)),
+        rtol=1e-3,
+        atol=1e-7,
+    )
+
+
+def test_the_loss_keeps_its_digits_under_autocast():
+    target, prediction = _pair(seed=3)
+    mask = torch.ones_like(target)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = reconstruction_loss(target, prediction, mask, settings=LossSettings())
+
+    torch.testing.assert_close(
+        loss, reconstruction_loss(target, prediction, mask, settings=LossSettings()), rtol=0, atol=0
+    )

@@ -9,9 +9,12 @@ import typer
 from medtranslate.cli.app import app, finish
 from medtranslate.cli.options import (
     Data,
+    EngineName,
     Json,
+    Memory,
     Overrides,
     PipelineFile,
+    Precision,
     Resume,
     Run,
 )
@@ -32,17 +35,22 @@ def run(
     out: Run,
     overrides: Overrides = None,
     resume: Resume = False,
+    memory: Memory = None,
+    engine: EngineName = None,
+    precision: Precision = None,
     as_json: Json = False,
 ) -> None:
     """Train, translate the held-out people, score them and write the report."""
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_run
+        from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.pipeline import read_pipeline
         from medtranslate.workflows.cross_validate import cross_validate, is_repeated
         from medtranslate.workflows.run import run_pipeline
 
-        settings = read_pipeline(pipeline, overrides or ())
+        choices = InferenceChoices(parse_memory(memory), engine, precision)
+        settings = read_pipeline(pipeline, [*(overrides or ()), *choices.to_overrides()])
         if is_repeated(settings):
             from medtranslate.cli.summaries import show_cross_validation
 

@@ -50,6 +50,18 @@ Perceptual = Annotated[
         help="Also the distance in features of a network whose weights you fetched (safetensors).",
     ),
 ]
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", metavar="SIZE", help="Memory for prediction, such as 4G."),
+]
+EngineName = Annotated[
+    Literal["auto", "torch", "openvino"] | None,
+    typer.Option("--engine", help="What computes predictions."),
+]
+Precision = Annotated[
+    Literal["auto", "bf16", "fp32"] | None,
+    typer.Option("--precision", help="Number format of predictions."),
+]
 Checklist = Annotated[
     Literal["claim"] | None,
     typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),

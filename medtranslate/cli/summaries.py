@@ -96,7 +96,10 @@ def show_validation(validation: Validation) -> Outcome:
 
 def show_run(result: RunResult) -> Outcome:
     """The headline table, what could not be translated, and where everything lies."""
-    parts = _run_parts(result.translation.failed, result.validation, result.folder)
+    parts = [
+        *_computation_lines(result.translation),
+        *_run_parts(result.translation.failed, result.validation, result.folder),
+    ]
     code = ExitCode.PARTLY if result.translation.failed else ExitCode.DONE
     return Outcome(result.to_json(), tuple(parts), code)
 
@@ -157,6 +160,7 @@ def _translation_parts(translation: Translation) -> list[RenderableType]:
     if translation.failed:
         parts.append(_failure_table(translation.failed))
     done = [scan for scan in translation.scans if scan.error is None]
+    parts += _computation_lines(translation)
     for scan in done[:_MAX_LISTED]:
         line = Text(str(scan.output))
         if scan.num_clipped:
@@ -169,6 +173,12 @@ def _translation_parts(translation: Translation) -> list[RenderableType]:
         Text(f"{len(done)} of {len(translation.scans)} translated. Synthetic: research use only.")
     )
     return parts
+
+
+def _computation_lines(translation: Translation) -> list[RenderableType]:
+    """Each way in which scans were computed, once."""
+    ways = dict.fromkeys(scan.how for scan in translation.scans if scan.how)
+    return [Text.assemble(("Computed ", "bold"), way) for way in ways]
 
 
 def _failure_table(failed: Sequence[TranslatedScan]) -> Table:

@@ -12,10 +12,13 @@ from medtranslate.cli.options import (
     Checklist,
     Companions,
     Data,
+    EngineName,
     Json,
+    Memory,
     Model,
     Out,
     Perceptual,
+    Precision,
     Protocols,
     Uncertainty,
 )
@@ -45,12 +48,16 @@ def translate(
     ] = None,
     uncertainty: Uncertainty = False,
     companions: Companions = None,
+    memory: Memory = None,
+    engine: EngineName = None,
+    precision: Precision = None,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_translation
+        from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.workflows.translate import translate as translate_sources
 
         translation = translate_sources(
@@ -60,6 +67,7 @@ def translate(
             mask=mask,
             uncertainty=uncertainty,
             companions=companions or (),
+            inference=InferenceChoices(parse_memory(memory), engine, precision),
             progress=progress,
         )
         return show_translation(translation)
@@ -99,6 +107,9 @@ def validate(
     ] = None,
     companions: Companions = None,
     perceptual: Perceptual = None,
+    memory: Memory = None,
+    engine: EngineName = None,
+    precision: Precision = None,
     checklist: Checklist = None,
     even_though_seen: Annotated[
         bool,
@@ -113,6 +124,7 @@ def validate(
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_validation
+        from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.workflows.validate import validate as validate_model
         from medtranslate.workflows.validation_choices import ValidationChoices
 
@@ -125,6 +137,7 @@ def validate(
             perceptual=perceptual,
             checklist=checklist,
             even_though_seen=even_though_seen,
+            inference=InferenceChoices(parse_memory(memory), engine, precision),
         )
         return show_validation(validate_model(model, data, out, choices=choices, progress=progress))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from monai.transforms import (
     Compose,
     RandAdjustContrastd,
@@ -14,8 +17,11 @@ from monai.transforms import (
     RandSimulateLowResolutiond,
 )
 from pydantic import Field
+from torch import Tensor
 
 from medtranslate.settings import Settings
+
+_IMAGES = ("source", "ranks", "target")
 
 
 class AugmentationSettings(Settings):
@@ -54,11 +60,12 @@ def build_augmentation(settings: AugmentationSettings) -> Compose:
     nothing the target, which is the truth. Seed the result with ``set_random_state``.
     """
     shown = ("source", "ranks")
-    shared = (*shown, "target", "mask")
-    modes = ("bilinear", "bilinear", "bilinear", "nearest")
+    shared = ("images", "mask")
+    modes = ("bilinear", "nearest")
     radians = (settings.rotation_degrees * 3.141592653589793 / 180,) * 3
     return Compose(
         [
+            _stack,
             RandFlipd(shared, prob=settings.flip_probability, spatial_axis=0),
             RandAffined(
                 shared,
@@ -77,6 +84,7 @@ def build_augmentation(settings: AugmentationSettings) -> Compose:
                 mode=modes,  # type: ignore[arg-type]  # MONAI takes one mode a key; its hint says one
                 padding_mode="zeros",
             ),
+            _unstack,
             RandAdjustContrastd(
                 "source",
                 prob=settings.contrast_probability,
@@ -92,3 +100,13 @@ def build_augmentation(settings: AugmentationSettings) -> Compose:
             ),
         ]
     )
+
+
+def _stack(patch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What is interpolated alike as channels of one image: half the time of one by one."""
+    return {"images": torch.cat([patch[key] for key in _IMAGES]), "mask": patch["mask"]}
+
+
+def _unstack(patch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    images = dict(zip(_IMAGES, torch.split(patch["images"], 1), strict=True))
+    return images | {"mask": patch["mask"]}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from medtranslate.data.ahead import work_ahead
 from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
 
 _KEYS = ("source", "ranks", "target", "mask")
@@ -73,15 +73,9 @@ class PatchSampler:
 
     def batches(self, first_step: int) -> Generator[dict[str, Tensor], None, None]:
         """The batches from ``first_step`` on, without end, drawn ahead by a thread."""
-        with ThreadPoolExecutor(1) as worker:
-            ahead = deque(worker.submit(self.draw, first_step + n) for n in range(_STEPS_AHEAD))
-            try:
-                for step in count(first_step + _STEPS_AHEAD):
-                    yield ahead.popleft().result()
-                    ahead.append(worker.submit(self.draw, step))
-            finally:
-                for future in ahead:
-                    future.cancel()
+        with closing(work_ahead(self.draw, count(first_step), depth=_STEPS_AHEAD)) as ahead:
+            for batch in ahead:
+                yield batch.result()
 
     def _draw_patch(self, generator: np.random.Generator) -> dict[str, Tensor]:
         number = int(generator.integers(len(self._cases)))

@@ -18,7 +18,13 @@ from medtranslate.inference.settings import InferenceSettings
 _LOGGER = logging.getLogger(__name__)
 
 WINDOW_VOXELS = 96
-"""Edge of the windows used when a volume does not fit and the pipeline names no window."""
+"""Edge of the windows used when a device turns out to have no memory for the whole volume."""
+
+SMALLEST_WINDOW = 48
+"""Edge below which windows are not made smaller, however little memory there is."""
+
+BYTES_PER_STITCHED_VOXEL = 24
+"""What each voxel of the volume costs when windows are stitched: padded source, sum and weights."""
 
 BYTES_PER_VOXEL = 500
 """Peak memory of a translator per voxel of the volume, if nobody says better (float32)."""
@@ -65,7 +71,8 @@ def plan_inference(
         device: Where the translator runs; the CPU if None.
 
     Returns:
-        The plan; no window is larger than the padded volume.
+        The plan; no window is larger than the padded volume. Without a window in the settings it is
+        as large as the memory allows, and at least ``SMALLEST_WINDOW`` along every axis.
     """
     padded = _round_up(shape, divisor)
     wanted = settings.window
@@ -73,7 +80,8 @@ def plan_inference(
         limit = _memory_limit(settings, device or torch.device("cpu"))
         if math.prod(padded) * bytes_per_voxel <= limit:
             return InferencePlan(None, settings.overlap)
-        wanted = (WINDOW_VOXELS,) * 3
+        rest = limit - math.prod(padded) * BYTES_PER_STITCHED_VOXEL
+        wanted = _largest_window(padded, rest / bytes_per_voxel, divisor)
     i, j, k = (min(w, p) for w, p in zip(_round_up(wanted, divisor), padded, strict=True))
     return InferencePlan((i, j, k), settings.overlap)
 
@@ -168,6 +176,18 @@ def _translate_windows(
     if not isinstance(result, Tensor):
         raise ValueError(f"the translator gave {type(result).__name__}, expected a tensor")
     return result
+
+
+def _largest_window(
+    padded: tuple[int, int, int], num_voxels: float, divisor: int
+) -> tuple[int, int, int]:
+    """The volume's shape, its longest axis shortened again and again until it fits."""
+    window = list(padded)
+    while math.prod(window) > num_voxels and max(window) > max(SMALLEST_WINDOW, divisor):
+        longest = window.index(max(window))
+        window[longest] = max(window[longest] - divisor, min(SMALLEST_WINDOW, window[longest]))
+    i, j, k = window
+    return i, j, k
 
 
 def _round_up(shape: tuple[int, int, int], divisor: int) -> tuple[int, int, int]:

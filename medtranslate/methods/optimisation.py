@@ -48,7 +48,11 @@ class GuardedOptimiser:
     ) -> None:
         """Set the network up on the device of ``fabric``; use :attr:`network` from then on."""
         optimiser = torch.optim.AdamW(
-            network.parameters(), lr=learning_rate, weight_decay=weight_decay, betas=betas
+            network.parameters(),
+            lr=learning_rate,
+            weight_decay=weight_decay,
+            betas=betas,
+            fused=True,
         )
         self._fabric = fabric
         self.network, self._optimiser = fabric.setup(network, optimiser)
@@ -83,9 +87,23 @@ class GuardedOptimiser:
         """Go on from what :meth:`state` gave."""
         self.network.load_state_dict(state["network"])
         complete = self._optimiser.state_dict()
-        complete["state"] = {int(number): entry for number, entry in state["moments"].items()}
+        parameters = list(self.network.parameters())
+        complete["state"] = {
+            int(number): _lay_out_like(parameters[int(number)], entry)
+            for number, entry in state["moments"].items()
+        }
         self._optimiser.load_state_dict(complete)
         self.num_skipped = int(state["num_skipped"])
+
+
+def _lay_out_like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Moments in the memory order of their weights: fused AdamW pairs them as they lie."""
+    return {
+        name: torch.empty_like(parameter).copy_(moment)
+        if moment.shape == parameter.shape
+        else moment
+        for name, moment in moments.items()
+    }
 
 
 def one_cycle(progress: float) -> float:

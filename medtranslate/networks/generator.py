@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from einops import rearrange
 from monai.networks.blocks.segresnet_block import ResBlock
@@ -65,14 +67,26 @@ class Generator(nn.Module):
         Returns:
             Shape ``(n, 1, i, j, k)``, in the target's normalised unit.
         """
+        return self.predict_with(self.correct, source)
+
+    def predict_with(self, correct: Callable[[Tensor], Tensor], source: Tensor) -> Tensor:
+        """Predict with another way of computing :meth:`correct`, such as an exported graph."""
         maps = self._map_channels(source)
-        start = maps.mean(dim=1, keepdim=True)
-        inputs = torch.cat([source, maps], dim=1)
+        return maps.mean(dim=1, keepdim=True) + correct(torch.cat([source, maps], dim=1))
+
+    def correct(self, inputs: Tensor) -> Tensor:
+        """What is added to the starting map.
+
+        Args:
+            inputs: Shape ``(n, 4, i, j, k)``: the source's two channels, and the map of each.
+
+        Returns:
+            Shape ``(n, 1, i, j, k)``, float32.
+        """
         if self.dimensions == 3:
-            return start + self._correct(inputs)
+            return self._correct(inputs)
         slices = rearrange(self._with_neighbours(inputs), "n c i j k -> (n k) c i j")
-        correction = self._correct(slices)
-        return start + rearrange(correction, "(n k) c i j -> n c i j k", n=len(source))
+        return rearrange(self._correct(slices), "(n k) c i j -> n c i j k", n=len(inputs))
 
     def begin(self, source: Tensor) -> Tensor:
         """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out."""
@@ -84,8 +98,11 @@ class Generator(nn.Module):
     def _with_neighbours(self, inputs: Tensor) -> Tensor:
         reach = self.settings.neighbour_slices // 2
         padded = functional.pad(inputs, (reach, reach, 0, 0, 0, 0), mode="replicate")
-        windows = padded.unfold(-1, self.settings.neighbour_slices, 1)
-        return rearrange(windows, "n c i j k s -> n (c s) i j k")
+        depth = inputs.shape[-1]
+        neighbours = [
+            padded.narrow(-1, first, depth) for first in range(self.settings.neighbour_slices)
+        ]
+        return torch.stack(neighbours, dim=2).flatten(1, 2)
 
     def _correct(self, inputs: Tensor) -> Tensor:
         fine, coarse = _FINE[self.dimensions], _COARSE[self.dimensions]
@@ -104,3 +121,15 @@ def _remove_norm(backbone: nn.Module) -> None:
                 setattr(module, name, nn.Identity())
         if isinstance(module, ResBlock):
             nn.init.zeros_(module.conv2.conv.weight)
+
+
+class CorrectionNetwork(nn.Module):
+    """The part of a generator that convolves, to be exported; the starting map stays in float32."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """As :meth:`Generator.correct`."""
+        return self.generator.correct(inputs)

@@ -17,7 +17,7 @@ from medtranslate.networks.generator import Generator
 from medtranslate.pipeline import Pipeline, build_generator
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.training_start import need_target, training_mask
-from medtranslate.workflows.views import predict_levelled_views
+from medtranslate.workflows.views import autocast_by, predict_levelled_views
 
 UNCERTAINTY_KEY = "uncertainty"
 """Key of the model's configuration that holds the calibration; None if none could be made."""
@@ -94,6 +94,7 @@ def _measure(
             source=arrays.source,
             mask=arrays.mask,
             plan=plan,
+            run=autocast_by(fabric, generator),
         )
         spread = measure_spread(views)
         error = np.abs(spread.mean.numpy() - need_target(arrays, name).numpy())

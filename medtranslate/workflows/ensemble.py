@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.inference.settings import InferenceChoices
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.calibration import read_calibration
 from medtranslate.workflows.prediction import Translator, load_translator
@@ -17,7 +18,11 @@ _SHARED = ("source", "target", "mask", "preprocess")
 
 
 def load_chosen_translator(
-    model: Path, *, uncertainty: bool | None, companions: Sequence[Path] = ()
+    model: Path,
+    *,
+    uncertainty: bool | None,
+    companions: Sequence[Path] = (),
+    inference: InferenceChoices | None = None,
 ) -> Translator:
     """Load a model, on request with its uncertainty and further models.
 
@@ -26,19 +31,23 @@ def load_chosen_translator(
         uncertainty: Whether predictions shall have a standard deviation; what the model's pipeline
             says (``evaluation.uncertainty``) if None.
         companions: Further models of the same pipeline, such as other folds or seeds.
+        inference: What is asked for in place of the pipeline's inference settings.
 
     Raises:
         CheckpointError: If a model cannot be used, was never calibrated, or is of another kind.
         ConfigError: If companions are given without ``uncertainty``.
     """
-    translator = load_translator(model)
+    inference = inference or InferenceChoices()
+    translator = load_translator(model, choices=inference)
     if uncertainty is None:
         uncertainty = translator.pipeline.evaluation.uncertainty
     if companions and not uncertainty:
         raise ConfigError("--with adds models to an ensemble; give it together with --uncertainty")
     if not uncertainty:
         return translator
-    return add_uncertainty(translator, [load_translator(path) for path in companions])
+    return add_uncertainty(
+        translator, [load_translator(path, choices=inference) for path in companions]
+    )
 
 
 def add_uncertainty(translator: Translator, companions: Sequence[Translator] = ()) -> Translator:

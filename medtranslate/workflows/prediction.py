@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from medtranslate.data.familiarity import Departure, TrainingRange, measure_trai
 from medtranslate.data.scans import Selector
 from medtranslate.data.split import Split
 from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.inference.engines import Engine, Engines
 from medtranslate.inference.predict import InferencePlan, plan_inference
+from medtranslate.inference.settings import InferenceChoices
 from medtranslate.inference.spread import measure_spread
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
 from medtranslate.metrics.calibration import Calibration
-from medtranslate.networks.generator import Generator
+from medtranslate.networks.generator import CorrectionNetwork, Generator
 from medtranslate.networks.inputs import NUM_CHANNELS
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
@@ -32,6 +35,8 @@ from medtranslate.volume import CT_RANGE_HU, Volume
 from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY, make_fabric
 from medtranslate.workflows.views import predict_levelled_views
 
+_AS_THE_PIPELINE_SAYS = InferenceChoices()
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -41,6 +46,7 @@ class Prediction:
         volume: On the source's own grid, in the model's stored unit.
         num_clipped: Voxels outside the CT range that were set to its ends; 0 for MR.
         plan: Whole volume or windows.
+        engine: What computed.
         sd: Voxel-wise standard deviation of the predictions that ``volume`` is the mean of, in its
             unit, 0 outside the mask; None if it is one prediction.
     """
@@ -48,6 +54,7 @@ class Prediction:
     volume: Volume
     num_clipped: int
     plan: InferencePlan
+    engine: Engine
     sd: Volume | None = None
 
 
@@ -64,6 +71,7 @@ class Translator:
             the plain, the mirrored and the companions' predictions, and has their deviation; None
             for plain predictions.
         companions: Further models that predict the same target from the same source.
+        choices: What was asked for in place of the pipeline's inference settings.
     """
 
     model: LoadedModel
@@ -72,6 +80,7 @@ class Translator:
     fabric: Fabric
     calibration: Calibration | None = None
     companions: tuple[Translator, ...] = ()
+    choices: InferenceChoices = _AS_THE_PIPELINE_SAYS
 
     @property
     def target_suffix(self) -> str:
@@ -110,7 +119,7 @@ class Translator:
         mean, sd = self._predict_on_grid(prepared, plan)
         volume, num_clipped = self.restore(mean, prepared)
         restored_sd = None if sd is None else self._restore_sd(sd, prepared)
-        return Prediction(volume, num_clipped, plan, restored_sd)
+        return Prediction(volume, num_clipped, plan, self.choose_engine(prepared), restored_sd)
 
     def predict_normalised(self, prepared: Prepared) -> Tensor:
         """Predict as :meth:`predict` does, and stay on the model grid in the normalised unit.
@@ -142,11 +151,34 @@ class Translator:
         i, j, k = prepared.source.shape[1:]
         return plan_inference(
             (i, j, k),
-            settings=self.pipeline.inference,
+            settings=self.choices.apply_to(self.pipeline.inference),
             divisor=self.pipeline.method.generator.divisor,
             bytes_per_voxel=estimate_memory(self.pipeline.method.generator),
             device=self.fabric.device,
         )
+
+    @cached_property
+    def engines(self) -> Engines:
+        """What can compute the generator's prediction."""
+        return Engines(
+            self.generator,
+            CorrectionNetwork(self.generator).eval(),
+            lambda correct, source: self.generator.predict_with(correct, source),
+            num_channels=NUM_CHANNELS,
+            num_exported_channels=2 * NUM_CHANNELS,
+            divisor=self.pipeline.method.generator.divisor,
+            autocast=self.fabric.autocast,
+        )
+
+    def choose_engine(self, prepared: Prepared) -> Engine:
+        """What computes the prediction of a case.
+
+        Raises:
+            MissingExtraError: If an engine was asked for that is not installed.
+        """
+        i, j, k = prepared.source.shape[1:]
+        settings = self.choices.apply_to(self.pipeline.inference)
+        return self.engines.choose((i, j, k), self.fabric.device, settings=settings)
 
     def _predict_views(self, prepared: Prepared, plan: InferencePlan) -> Iterator[Tensor]:
         """Normalised predictions on the model grid, one at a time, the plain one first."""
@@ -158,6 +190,7 @@ class Translator:
             source=prepared.source,
             mask=prepared.mask,
             plan=plan,
+            run=self.choose_engine(prepared).run,
         )
 
     def predict_baselines(self, prepared: Prepared) -> dict[str, Volume]:
@@ -257,11 +290,12 @@ def estimate_memory(generator: GeneratorSettings) -> int:
     return int(4 * maps)
 
 
-def load_translator(path: Path) -> Translator:
+def load_translator(path: Path, *, choices: InferenceChoices = _AS_THE_PIPELINE_SAYS) -> Translator:
     """Load a model and build its generator.
 
     Args:
         path: Run folder or its ``model/``.
+        choices: What is asked for in place of the pipeline's inference settings.
 
     Raises:
         CheckpointError: If the model is not whole, or does not fit this version.
@@ -285,4 +319,4 @@ def load_translator(path: Path) -> Translator:
             f"{model.folder}: the weights do not fit the network of its pipeline: {error}"
         ) from error
     fabric.to_device(generator)
-    return Translator(model, pipeline, generator.eval(), fabric)
+    return Translator(model, pipeline, generator.eval(), fabric, choices=choices)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from medtranslate import __version__
+from medtranslate.data.ahead import work_ahead
 from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.familiarity import Departure
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import (
     parse_bids_name,
     read_volume,
@@ -53,6 +55,7 @@ class TranslatedScan:
         kept: Whether it was there already and still fits the model.
         warnings: How the source differs from the training scans; empty if kept.
         deviation: The standard deviations of the prediction; None if not asked for.
+        how: How it was computed and why so; empty if kept.
     """
 
     case: str
@@ -63,6 +66,7 @@ class TranslatedScan:
     kept: bool = False
     warnings: tuple[str, ...] = ()
     deviation: Path | None = None
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ def translate(
     mask: Path | None = None,
     uncertainty: bool = False,
     companions: Sequence[Path] = (),
+    inference: InferenceChoices | None = None,
     progress: Progress | None = None,
 ) -> Translation:
     """Make the synthetic scan of each source.
@@ -121,6 +126,7 @@ def translate(
         mask: Mask of the one source, for models whose pipeline says ``preprocess.mask: given``.
         uncertainty: Predict several times: write the mean, and the standard deviations beside it.
         companions: Further models that predict too, see :func:`load_chosen_translator`.
+        inference: What is asked for in place of the pipeline's inference settings.
         progress: Told how far things are.
 
     Raises:
@@ -128,7 +134,9 @@ def translate(
         ConfigError: If there are companions without ``uncertainty``.
         DatasetError: If a source is not there, or ``out`` would overwrite something not ours.
     """
-    translator = load_chosen_translator(model, uncertainty=uncertainty, companions=companions)
+    translator = load_chosen_translator(
+        model, uncertainty=uncertainty, companions=companions, inference=inference
+    )
     cases = collect_cases(translator, sources, mask=mask)
     return translate_cases(translator, cases, out, progress=progress)
 
@@ -159,14 +167,19 @@ def translate_cases(
     )
     progress.stage("translate", len(cases))
     scans = []
-    for number, (case, path) in enumerate(zip(cases, paths, strict=True)):
+    made = [keep and _is_made_by(translator, *pair) for pair in zip(cases, paths, strict=True)]
+    todo = [case for case, is_made in zip(cases, made, strict=True) if not is_made]
+    # The next scan is read and prepared while this one is predicted and written.
+    ahead = work_ahead(translator.prepare, todo, depth=1)
+    for number, (case, path, is_made) in enumerate(zip(cases, paths, made, strict=True)):
         progress.update(number, case.name)
-        if keep and _is_made_by(translator, case, path):
+        if is_made:
             beside = deviation_path(path) if translator.calibration is not None else None
             scans.append(TranslatedScan(case.name, case.source, path, kept=True, deviation=beside))
             continue
+        prepared = next(ahead)
         try:
-            scans.append(translate_case(translator, case, path))
+            scans.append(translate_prepared(translator, case, prepared.result(), path))
         except MedTranslateError as error:
             if len(cases) == 1:
                 raise
@@ -177,7 +190,9 @@ def translate_cases(
     return Translation(translator.model.sha256, tuple(scans))
 
 
-def translate_case(translator: Translator, case: Case, path: Path) -> TranslatedScan:
+def translate_prepared(
+    translator: Translator, case: Case, prepared: Prepared, path: Path
+) -> TranslatedScan:
     """Make one synthetic scan and its sidecar, and its standard deviations if it has them.
 
     Raises:
@@ -186,7 +201,6 @@ def translate_case(translator: Translator, case: Case, path: Path) -> Translated
         GeometryError: If it cannot be placed.
         VolumeWriteError: If the result cannot be written.
     """
-    prepared = translator.prepare(case)
     departures = translator.compare_with_training(prepared)
     prediction = translator.predict(prepared)
     sidecar = describe_prediction(translator, case, prepared, prediction)
@@ -204,7 +218,16 @@ def translate_case(translator: Translator, case: Case, path: Path) -> Translated
         num_clipped=prediction.num_clipped,
         warnings=tuple(one.warning for one in departures if one.outside),
         deviation=deviation,
+        how=_describe_computation(prediction),
     )
+
+
+def _describe_computation(prediction: Prediction) -> str:
+    """One line: whole volume or windows, engine, precision, and why."""
+    plan, engine = prediction.plan, prediction.engine
+    sizes = "" if plan.window is None else "x".join(map(str, plan.window))
+    region = f"windows of {sizes} voxels" if sizes else "whole volume at once"
+    return f"{region}, {engine.name} in {engine.precision}: {engine.why}"
 
 
 def _write_deviation(
@@ -251,6 +274,7 @@ def describe_prediction(
         "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
         "Inference": {
             **prediction.plan.to_json(),
+            **prediction.engine.to_json(),
             "Device": translator.fabric.device.type,
         },
         "GeneratedBy": [{"Name": PROJECT, "Version": __version__, "Commit": git_commit()}],

@@ -93,7 +93,10 @@ def validate(
     choices = choices or ValidationChoices()
     resolve_rules(choices.protocols or ())
     translator = load_chosen_translator(
-        model, uncertainty=choices.uncertainty, companions=choices.companions
+        model,
+        uncertainty=choices.uncertainty,
+        companions=choices.companions,
+        inference=choices.inference,
     )
     pipeline = translator.pipeline
     indexes = index_datasets(datasets)

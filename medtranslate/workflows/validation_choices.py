@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from medtranslate.inference.settings import InferenceChoices
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class ValidationChoices:
         perceptual: Weights of a feature network to compare the scans by.
         checklist: ``claim`` to end the report with that checklist.
         even_though_seen: Score the people the model was trained on as well, and mark every page.
+        inference: What is asked for in place of the pipeline's inference settings.
     """
 
     protocols: Sequence[str] | None = None
@@ -34,6 +37,7 @@ class ValidationChoices:
     perceptual: Path | None = None
     checklist: Literal["claim"] | None = None
     even_though_seen: bool = False
+    inference: InferenceChoices = field(default_factory=InferenceChoices)
 
     def to_words(self) -> list[str]:
         """The choices as options of the command line."""
@@ -53,4 +57,5 @@ class ValidationChoices:
         for path in self.companions:
             words += ["--with", path.name]
         words += ["--perceptual", self.perceptual.name] if self.perceptual else []
+        words += self.inference.to_words()
         return words + (["--checklist", self.checklist] if self.checklist else [])

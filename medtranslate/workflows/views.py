@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from lightning_fabric import Fabric
@@ -26,6 +26,7 @@ def predict_levelled_views(
     source: Tensor,
     mask: Tensor,
     plan: InferencePlan,
+    run: Callable[[Tensor], Tensor],
 ) -> Iterator[Tensor]:
     """Levelled predictions on the model grid, one at a time.
 
@@ -37,6 +38,7 @@ def predict_levelled_views(
         source: Shape ``(1, i, j, k)``, normalised, RAS+.
         mask: Same shape, above 0 inside the patient.
         plan: Whole volume or windows.
+        run: What computes: the generator, or an engine that stands for it.
 
     Yields:
         Shape ``(1, i, j, k)``, normalised, on the CPU: the plain prediction, then the mirrored one
@@ -48,8 +50,7 @@ def predict_levelled_views(
     divisor = pipeline.method.generator.divisor
 
     def predict(shown: Tensor) -> Tensor:
-        with fabric.autocast():
-            normalised = predict_with_plan(generator, shown, plan=plan, divisor=divisor)
+        normalised = predict_with_plan(run, shown, plan=plan, divisor=divisor)
         bad = int((~torch.isfinite(normalised)).sum())
         if bad:
             raise CheckpointError(
@@ -61,3 +62,14 @@ def predict_levelled_views(
     inputs = fabric.to_device(make_inputs(source, mask))
     for view in predict_views(predict, inputs, mirrored=pipeline.is_mirrored):
         yield level_image(pipeline, generator, view, inputs=inputs, mask=mask)
+
+
+def autocast_by(fabric: Fabric, generator: Generator) -> Callable[[Tensor], Tensor]:
+    """The generator in the precision of ``fabric``."""
+
+    def run(shown: Tensor) -> Tensor:
+        with fabric.autocast():
+            prediction: Tensor = generator(shown)
+        return prediction
+
+    return run

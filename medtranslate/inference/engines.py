@@ -1,0 +1,178 @@
+"""What computes a prediction: torch, or an exported graph that was checked against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medtranslate.inference.graph import Graph, export_graph, graph_folder, has_openvino
+from medtranslate.inference.settings import InferenceSettings
+
+Run = Callable[[Tensor], Tensor]
+
+WORTH_EXPORTING = 1_000_000
+"""Voxels of a volume from which ``auto`` exports: an export takes seconds, and is done once."""
+
+LIMITS = {"fp32": 1e-3, "bf16": 1e-2}
+"""Largest difference from torch in float32, as a share of the range of its prediction."""
+
+
+@dataclass(frozen=True, eq=False)
+class Engine:
+    """A way of computing the prediction.
+
+    Attributes:
+        name: Library that computes.
+        precision: Number format of the convolutions.
+        run: Maps ``(n, c, i, j, k)`` to the same spatial shape.
+        why: Why this one, for the person who waits.
+        difference: Largest difference from torch in float32 on a test volume, as a share of the
+            prediction's range; None for torch itself.
+    """
+
+    name: Literal["torch", "openvino"]
+    precision: Literal["bf16", "fp32"]
+    run: Run
+    why: str
+    difference: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for a sidecar."""
+        found = {} if self.difference is None else {"MaxDifference": self.difference}
+        return {"Engine": self.name, "Precision": self.precision, **found}
+
+
+class Engines:
+    """The engines of one network: chosen by size and settings, built when first needed."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        exported: nn.Module,
+        predict_with: Callable[[Run, Tensor], Tensor],
+        *,
+        num_channels: int,
+        num_exported_channels: int,
+        divisor: int,
+        autocast: Callable[[], AbstractContextManager[object]],
+        folder: Path | None = None,
+    ) -> None:
+        """Take the network and the part of it that can be exported.
+
+        Args:
+            network: Maps ``(n, num_channels, i, j, k)`` to the prediction.
+            exported: Its part that is worth exporting.
+            predict_with: The prediction, given a way to compute that part, and the source.
+            num_channels: Of the source.
+            num_exported_channels: Of what the exported part takes.
+            divisor: The network accepts multiples of this along every axis.
+            autocast: The precision that training chose, in which torch computes by itself.
+            folder: Where graphs are kept; the user's cache folder if None.
+        """
+        self._network = network
+        self._exported = exported
+        self._predict_with = predict_with
+        self._channels = num_channels, num_exported_channels
+        self._divisor = divisor
+        self._autocast = autocast
+        self._folder = folder
+        self._graphs: dict[str, Engine] = {}
+
+    def choose(
+        self, shape: tuple[int, int, int], device: torch.device, *, settings: InferenceSettings
+    ) -> Engine:
+        """The engine for a volume.
+
+        Args:
+            shape: Voxels along ``(i, j, k)``.
+            device: Where the network is.
+            settings: Wanted engine and precision.
+
+        Raises:
+            MissingExtraError: If OpenVINO was asked for and is not installed.
+        """
+        wanted, precision = settings.engine, settings.precision
+        reason = _why_not_to_export(wanted, shape, device)
+        if reason is not None:
+            return self._run_torch(precision, reason)
+        if precision not in self._graphs:
+            self._graphs[precision] = self._export(precision)
+        return self._graphs[precision]
+
+    def _run_torch(self, wanted: str, why: str) -> Engine:
+        def in_precision(device: str) -> AbstractContextManager[object]:
+            return self._autocast() if wanted == "auto" else _autocast(device, wanted == "bf16")
+
+        def run(source: Tensor) -> Tensor:
+            with in_precision(source.device.type):
+                prediction: Tensor = self._network(source)
+            return prediction
+
+        with in_precision("cpu"):
+            is_bf16 = torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
+        return Engine("torch", "bf16" if is_bf16 else "fp32", run, why)
+
+    def _export(self, wanted: str) -> Engine:
+        precision: Literal["bf16", "fp32"] = "fp32"
+        if wanted == "bf16" or (wanted == "auto" and torch.cpu._is_avx512_bf16_supported()):
+            precision = "bf16"
+        example = make_probe(self._channels[1], self._divisor, (2, 3, 4))
+        try:
+            path = export_graph(self._exported, example, self._folder or graph_folder())
+            graph = Graph(path, precision=precision)
+            difference = self._compare(partial(self._predict_with, graph))
+        except (RuntimeError, OSError) as error:
+            told = str(error).strip().splitlines()[0][:120]
+            return self._run_torch(wanted, f"the network could not be exported ({told})")
+        if not difference < LIMITS[precision]:
+            return self._run_torch(
+                wanted,
+                f"the exported graph is off by {difference:.1e} of the range in {precision}"
+                f" (limit {LIMITS[precision]:.0e})",
+            )
+        why = f"largest difference from torch {difference:.0e} of the range"
+        return Engine("openvino", precision, partial(self._predict_with, graph), why, difference)
+
+    def _compare(self, run: Run) -> float:
+        """Largest difference from float32, on a volume of another shape than the example's."""
+        probe = make_probe(self._channels[0], self._divisor, (4, 3, 2))
+        with torch.inference_mode(), _autocast("cpu", False):
+            expected = self._network(probe)
+            found = run(probe)
+        span = float(expected.max() - expected.min())
+        return float((found - expected).abs().max()) / max(span, 1e-6)
+
+
+def make_probe(num_channels: int, divisor: int, blocks: tuple[int, int, int]) -> Tensor:
+    """A smooth random volume from 0 to 1, always the same, of ``blocks`` by ``divisor`` voxels."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand((1, num_channels, *(2 * n for n in blocks)), generator=generator)
+    shape = [divisor * n for n in blocks]
+    return functional.interpolate(coarse, shape, mode="trilinear", align_corners=True)
+
+
+def _why_not_to_export(
+    wanted: str, shape: tuple[int, int, int], device: torch.device
+) -> str | None:
+    if wanted == "torch":
+        return "asked for"
+    if device.type != "cpu":
+        return f"the network is on {device.type}, and OpenVINO computes on the CPU"
+    if wanted == "auto" and not has_openvino():
+        return "OpenVINO is not installed (pip install 'medtranslate[openvino]')"
+    if wanted == "auto" and math.prod(shape) < WORTH_EXPORTING:
+        return "the volume is too small to be worth an export"
+    return None
+
+
+def _autocast(device: str, enabled: bool) -> AbstractContextManager[object]:
+    return torch.autocast(device, torch.bfloat16, enabled=enabled)

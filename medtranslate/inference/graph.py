@@ -1,0 +1,122 @@
+"""A network as an OpenVINO graph: exported once, kept under the hash of what it computes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from medtranslate.errors import MissingExtraError
+from medtranslate.io.atomic import write_json
+from medtranslate.provenance import hash_bytes, hash_file, hash_json
+
+_NAME = "graph.xml"
+
+
+def has_openvino() -> bool:
+    """Whether the extra ``openvino`` is installed."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def graph_folder() -> Path:
+    """Where exported graphs are kept: the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "medtranslate" / "graphs"
+
+
+class Graph:
+    """An exported network that is compiled for the shape it is given."""
+
+    def __init__(self, path: Path, *, precision: str) -> None:
+        """Read the graph.
+
+        Args:
+            path: File that :func:`export_graph` gave.
+            precision: ``bf16`` or ``fp32``.
+        """
+        import openvino
+
+        self._core = openvino.Core()
+        self._model = self._core.read_model(path)
+        self._options = {
+            "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._shape: tuple[int, ...] = ()
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Compute; a new shape costs a compilation, which is kept until the next one."""
+        if inputs.shape != self._shape:
+            self._model.reshape(list(inputs.shape))
+            self._compiled = self._core.compile_model(self._model, "CPU", self._options)
+            self._shape = tuple(inputs.shape)
+        result = self._compiled(inputs.float().contiguous().numpy())[0]
+        return torch.from_numpy(result.copy())
+
+
+def export_graph(network: nn.Module, example: Tensor, folder: Path) -> Path:
+    """Export a network, or find it exported already.
+
+    Args:
+        network: Maps one float32 tensor to one; in evaluation mode, on the CPU.
+        example: What it is traced with; the graph takes any size along every axis.
+        folder: Of all graphs, such as :func:`graph_folder`.
+
+    Returns:
+        The graph's file, complete and unaltered.
+
+    Raises:
+        MissingExtraError: If OpenVINO is not installed.
+        RuntimeError: If OpenVINO cannot express the network.
+    """
+    if not has_openvino():
+        raise MissingExtraError("openvino", "openvino")
+    import openvino.frontend
+
+    entry = folder / _hash_network(network, f"{openvino.__version__} {torch.__version__}")
+    if _is_whole(entry):
+        return entry / _NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=folder))
+    try:
+        with torch.inference_mode(mode=False), torch.no_grad(), warnings.catch_warnings():
+            # OpenVINO traces; that sizes are taken as constants would show in the check.
+            warnings.simplefilter("ignore")
+            model = openvino.convert_model(network, example_input=example)
+        openvino.save_model(model, aside / _NAME, compress_to_fp16=False)
+        files = sorted(path for path in aside.iterdir())
+        write_json(aside / "files.json", {path.name: hash_file(path) for path in files})
+        shutil.rmtree(entry, ignore_errors=True)
+        aside.rename(entry)
+    except openvino.frontend.OpConversionFailure as error:
+        raise RuntimeError(f"OpenVINO cannot express the network: {error}") from error
+    except OSError:
+        if not _is_whole(entry):  # not even by another process in the meantime
+            raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return entry / _NAME
+
+
+def _is_whole(entry: Path) -> bool:
+    try:
+        recorded = json.loads((entry / "files.json").read_text(encoding="utf-8"))
+        return all(hash_file(entry / name) == digest for name, digest in recorded.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _hash_network(network: nn.Module, versions: str) -> str:
+    """Of structure, weights and the libraries that export and compute."""
+    tensors = {
+        name: hash_bytes(tensor.detach().cpu().contiguous().numpy().tobytes())
+        for name, tensor in network.state_dict().items()
+    }
+    return hash_json({"structure": repr(network), "weights": tensors, "versions": versions})

@@ -1,0 +1,314 @@
+"""How fast prediction, training, preparation and the command line are, beside the usual ways.
+
+    python tests/benchmarks/speed.py --out runs/bench.json
+    python tests/benchmarks/speed.py --out runs/bench.json --quick
+
+``--quick`` takes smaller volumes and fewer repetitions, to see that everything runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.inferers import SlidingWindowInferer
+from monai.losses import SSIMLoss
+from monai.networks.nets import BasicUNet
+from side_by_side import alternate, describe_machine, fit_exponent
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from medtranslate.data.augmentation import AugmentationSettings
+from medtranslate.data.patches import PatchSampler, TrainingCase
+from medtranslate.inference.engines import Engines, make_probe
+from medtranslate.inference.predict import predict
+from medtranslate.inference.settings import InferenceSettings
+from medtranslate.networks.generator import CorrectionNetwork, Generator
+from medtranslate.networks.settings import GeneratorSettings
+from medtranslate.pipeline import build_generator, build_method, read_pipeline
+from medtranslate.preprocess.cache import load_or_prepare
+from medtranslate.workflows.train import make_fabric
+
+ROOT = Path(__file__).resolve().parents[2]
+PATCH = (64, 80, 64)
+T1W = "sub-phantom01/anat/sub-phantom01_T1w.nii.gz"
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.disable(logging.INFO)
+    arguments = _parse()
+    if arguments.memory_of:
+        print(_peak_memory(arguments.memory_of, arguments.edge))
+        return
+    quick = arguments.quick
+    shape = (64, 80, 64) if quick else (182, 218, 182)
+    repeats = 1 if quick else 5
+    result: dict[str, Any] = {"machine": describe_machine(), "quick": quick}
+    result["convolution_tflops"] = rate = _convolution_rate()
+    for name, build in NETWORKS.items():
+        result[f"inference {name}"] = _measure_inference(build(), shape, repeats, rate)
+    result["training"] = _measure_training(2 if quick else 12)
+    result["preparation"] = _measure_preparation(repeats)
+    result["start"] = _measure_start(repeats)
+    result["growth"] = _measure_growth(quick)
+    result["peak_memory_mb"] = _measure_memory(64 if quick else 192)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("runs/bench.json"))
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--memory-of", choices=["torch", "openvino"], help=argparse.SUPPRESS)
+    parser.add_argument("--edge", type=int, default=96, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _our_generator() -> tuple[nn.Module, Engines, int, int]:
+    torch.manual_seed(0)
+    generator = Generator(GeneratorSettings()).eval()
+    nn.init.normal_(generator.head.weight, std=0.05)
+    exported = CorrectionNetwork(generator).eval()
+    engines = _engines(generator, exported, generator.predict_with, channels=(2, 4))
+    return generator, engines, 2, generator.settings.divisor
+
+
+def _basic_unet() -> tuple[nn.Module, Engines, int, int]:
+    torch.manual_seed(0)
+    network = BasicUNet(spatial_dims=3, in_channels=1, out_channels=1).eval()
+    return network, _engines(network, network, lambda run, x: run(x), channels=(1, 1)), 1, 16
+
+
+NETWORKS = {"default generator": _our_generator, "BasicUNet 5.75 M": _basic_unet}
+
+
+def _engines(
+    network: nn.Module,
+    exported: nn.Module,
+    predict_with: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor],
+    *,
+    channels: tuple[int, int],
+) -> Engines:
+    return Engines(
+        network,
+        exported,
+        predict_with,
+        num_channels=channels[0],
+        num_exported_channels=channels[1],
+        divisor=16,
+        autocast=nullcontext,
+        folder=Path(tempfile.gettempdir()) / "medtranslate-bench-graphs",
+    )
+
+
+def _convolution_rate() -> float:
+    """TFLOP/s of 64 to 64 channels, 3x3x3, 48^3 voxels, in bf16, channels last."""
+    layout = torch.channels_last_3d
+    volume = torch.rand(1, 64, 48, 48, 48).bfloat16().contiguous(memory_format=layout)
+    kernel = torch.rand(64, 64, 3, 3, 3).bfloat16().contiguous(memory_format=layout)
+    with torch.inference_mode():
+        found = alternate(
+            {"convolution": lambda: functional.conv3d(volume, kernel, padding=1)}, repeats=15
+        )
+    return 2 * 64 * 64 * 27 * 48**3 / found["convolution"]["median"] / 1e12
+
+
+def _measure_inference(
+    built: tuple[nn.Module, Engines, int, int],
+    shape: tuple[int, int, int],
+    repeats: int,
+    rate: float,
+) -> dict[str, Any]:
+    network, engines, channels, divisor = built
+    source = torch.rand(channels, *shape)
+    settings = InferenceSettings(memory_gb=16, engine="openvino")
+    engine = engines.choose(shape, torch.device("cpu"), settings=settings)
+    windows = SlidingWindowInferer((96, 96, 96), overlap=0.5, mode="gaussian", progress=False)
+
+    def slide() -> None:
+        with torch.inference_mode():
+            windows(source[None], network)
+
+    def run(way: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
+        return lambda: predict(way, source, settings=settings, divisor=divisor, bytes_per_voxel=1)
+
+    times = alternate(
+        {"ours": run(engine.run), "torch, whole volume": run(network)}, repeats=repeats
+    )
+    times |= alternate({"MONAI SlidingWindowInferer": slide}, repeats=max(1, repeats // 3))
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(source[None, :, :96, :96, :96])
+    share = counter.get_total_flops() / 96**3 * source[0].numel()
+    return {
+        "shape": list(shape),
+        "engine": engine.to_json() | {"Why": engine.why},
+        "seconds": times,
+        "seconds_at_the_convolution_rate": share / rate / 1e12,
+    }
+
+
+def _measure_training(num_steps: int) -> dict[str, Any]:
+    """Seconds a step with its patch: ours, and torch as most write it."""
+    ours, patches = _learner("auto"), _sampler()
+    plain, mean = _plain_step(), _sampler()
+    seconds: dict[str, list[float]] = {"ours": [], "plain torch": []}
+    inside: list[float] = []
+    for name, step, sampler in (("plain torch", plain, mean), ("ours", ours, patches)) * 2:
+        batches = sampler.batches(0)
+        for number in range(num_steps + 1):
+            began = time.perf_counter()
+            batch = next(batches)
+            waited = time.perf_counter() - began
+            step(batch)
+            if number:
+                seconds[name].append(time.perf_counter() - began)
+                if name == "ours":
+                    inside.append(1 - waited / seconds[name][-1])
+        batches.close()
+    return {
+        "seconds": {name: _summary(values) for name, values in seconds.items()},
+        "share_of_time_in_the_step": sum(inside) / len(inside),
+    }
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {"median": ordered[len(ordered) // 2], "min": ordered[0], "max": ordered[-1]}
+
+
+def _sampler() -> PatchSampler:
+    image = make_probe(1, 16, (10, 11, 10))[0]
+    case = TrainingCase(image, image.clone(), 1 - image, torch.ones_like(image))
+    return PatchSampler(
+        [case], patch_size=PATCH, batch_size=1, seed=0, augmentation=AugmentationSettings()
+    )
+
+
+def _learner(precision: str) -> Callable[[dict[str, Tensor]], object]:
+    overrides = ["method.adversary.weight=0", f"train.precision={precision}"]
+    pipeline = read_pipeline(ROOT / "pipelines" / "t1w_to_t2w.yaml", overrides)
+    torch.manual_seed(0)
+    method = build_method(pipeline, build_generator(pipeline), make_fabric(pipeline))
+    return lambda batch: method.update(batch, progress=0.1)
+
+
+def _plain_step() -> Callable[[dict[str, Tensor]], object]:
+    """float32, L1 and MONAI's SSIM of slices, AdamW as it comes."""
+    torch.manual_seed(0)
+    network = Generator(GeneratorSettings())
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-4)
+    ssim = SSIMLoss(spatial_dims=2, data_range=1.0, win_size=11)
+
+    def step(batch: dict[str, Tensor]) -> float:
+        prediction = network(batch["source"])
+        slices = [x[0].permute(3, 0, 1, 2)[::4] for x in (prediction, batch["target"])]
+        loss = functional.l1_loss(prediction, batch["target"]) + 0.2 * ssim(*slices)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        return float(loss.detach())
+
+    return step
+
+
+def _measure_preparation(repeats: int) -> dict[str, Any]:
+    settings = read_pipeline(ROOT / "pipelines" / "demo.yaml").preprocess
+    source = ROOT / "sample_data" / T1W
+    with tempfile.TemporaryDirectory() as folder:
+        ways = {
+            "cold": lambda: load_or_prepare(settings, name="one", source=source),
+            "warm": lambda: load_or_prepare(
+                settings, name="one", source=source, cache=Path(folder)
+            ),
+        }
+        return {"seconds": alternate(ways, repeats=repeats)}
+
+
+def _measure_start(repeats: int) -> dict[str, Any]:
+    def run(*words: str) -> Callable[[], object]:
+        command = [sys.executable, *words]
+        return lambda: subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+
+    ways = {"--help": run("-m", "medtranslate", "--help"), "python": run("-c", "pass")}
+    return {"seconds": alternate(ways, repeats=repeats)}
+
+
+def _measure_growth(quick: bool) -> dict[str, Any]:
+    """Prediction by voxels, and preparation by scans."""
+    _, engines, channels, divisor = _our_generator()
+    edges = [32, 48, 64] if quick else [64, 96, 128, 192, 256]
+    settings = InferenceSettings(engine="openvino", memory_gb=16)
+    engine = engines.choose((64, 64, 64), torch.device("cpu"), settings=settings)
+    by_voxels: dict[int, float] = {}
+    for edge in edges:
+        source = torch.rand(channels, edge, edge, edge)
+
+        def run(source: Tensor = source) -> Tensor:
+            return predict(
+                engine.run, source, settings=settings, divisor=divisor, bytes_per_voxel=1
+            )
+
+        by_voxels[edge**3] = alternate({"ours": run}, repeats=3)["ours"]["median"]
+    chain = read_pipeline(ROOT / "pipelines" / "demo.yaml").preprocess
+    source_path = ROOT / "sample_data" / T1W
+    by_subjects: dict[int, float] = {}
+    for number in [1, 2] if quick else [1, 4, 16, 64]:
+        began = time.perf_counter()
+        for _ in range(number):
+            load_or_prepare(chain, name="one", source=source_path)
+        by_subjects[number] = time.perf_counter() - began
+    return {
+        "prediction by voxels": _growth(by_voxels),
+        "preparation by scans": _growth(by_subjects),
+    }
+
+
+def _growth(seconds: dict[int, float]) -> dict[str, Any]:
+    sizes = [float(size) for size in seconds]
+    return {"seconds": seconds, "exponent": fit_exponent(sizes, list(seconds.values()))}
+
+
+def _measure_memory(edge: int) -> dict[str, Any]:
+    """Of a process of its own that predicts one cube, and of one that only builds the network."""
+    here = [sys.executable, __file__, "--edge", str(edge), "--memory-of"]
+    peaks = {
+        engine: float(
+            subprocess.run([*here, engine], check=True, capture_output=True, text=True).stdout
+        )
+        for engine in ("torch", "openvino")
+    }
+    return {"edge": edge, **peaks}
+
+
+def _peak_memory(name: str, edge: int) -> float:
+    """MB that predicting a cube adds to a process that predicted a small one."""
+    _, engines, channels, divisor = _our_generator()
+    settings = InferenceSettings(engine=name, memory_gb=64)  # type: ignore[arg-type]  # checked by argparse
+    engine = engines.choose((edge,) * 3, torch.device("cpu"), settings=settings)
+
+    def run(size: int) -> float:
+        source = torch.rand(channels, size, size, size)
+        predict(engine.run, source, settings=settings, divisor=divisor, bytes_per_voxel=1)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    small = run(32)
+    return run(edge) - small
+
+
+if __name__ == "__main__":
+    main()

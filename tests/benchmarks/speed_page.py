@@ -1,0 +1,78 @@
+"""Write the page of results from what ``speed.py`` measured.
+
+python tests/benchmarks/speed_page.py runs/bench.json docs/results/performance.md
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    source, out = map(Path, sys.argv[1:])
+    out.write_text(write_page(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+def write_page(data: dict[str, Any]) -> str:
+    """Markdown: the machine, a table a subject, growth and memory."""
+    machine = data["machine"]
+    versions = ", ".join(f"{name} {v}" for name, v in sorted(machine["versions"].items()))
+    lines = [
+        "# Performance",
+        "",
+        "Made by `make bench`. Ratios travel between machines; seconds do not. Each figure is a",
+        "median, with the smallest and largest in brackets.",
+        "",
+        f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB;"
+        f" commit {machine['commit']}; load before the start {machine['load_before']:.1f}"
+        f" (above 0.5: a busy machine). {versions}.",
+        "",
+    ]
+    if data["quick"]:
+        lines += ["**A quick run on small volumes: only to see that everything runs.**", ""]
+    for name, part in data.items():
+        if isinstance(part, dict) and "seconds" in part:
+            lines += _table(name, part)
+    lines += ["## Growth", "", "| what | exponent |", "| --- | --- |"]
+    lines += [f"| {name} | {part['exponent']:.2f} |" for name, part in data["growth"].items()]
+    peak = data["peak_memory_mb"]
+    lines += [
+        "",
+        "## Peak memory",
+        "",
+        f"What predicting a cube of {peak['edge']} voxels adds: torch {peak['torch']:.0f} MB,"
+        f" OpenVINO {peak['openvino']:.0f} MB.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(name: str, part: dict[str, Any]) -> list[str]:
+    times = part["seconds"]
+    ours = next(iter(times.values()))["median"]
+    lines = [
+        f"## {name.capitalize()}",
+        "",
+        "| way | seconds | times the first |",
+        "| --- | --- | --- |",
+    ]
+    for way, time in times.items():
+        span = f"{time['median']:.3g} [{time['min']:.3g}, {time['max']:.3g}]"
+        lines.append(f"| {way} | {span} | {time['median'] / ours:.1f} |")
+    if "engine" in part:
+        engine, bound = part["engine"], part["seconds_at_the_convolution_rate"]
+        lines += [
+            "",
+            f"Shape {'x'.join(map(str, part['shape']))}; {engine['Engine']} in"
+            f" {engine['Precision']} ({engine['Why']}). At the convolution rate of this run its"
+            f" operations need {bound:.3g} s: ours takes {ours / bound:.1f} times that.",
+        ]
+    if "share_of_time_in_the_step" in part:
+        lines += ["", f"Time inside the step: {part['share_of_time_in_the_step']:.1%}."]
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The engine fits what was asked for, the volume and the machine, and is checked before use."""
+
+from contextlib import nullcontext
+from functools import partial
+
+import pytest
+import torch
+
+from medtranslate.inference import engines as module
+from medtranslate.inference.engines import Engines, make_probe
+from medtranslate.inference.settings import InferenceSettings
+from medtranslate.networks.generator import CorrectionNetwork, Generator
+from medtranslate.networks.settings import GeneratorSettings
+
+CPU = torch.device("cpu")
+LARGE, SMALL = (100, 110, 120), (40, 40, 40)
+
+
+def build_generator(**settings):
+    torch.manual_seed(0)
+    generator = Generator(GeneratorSettings(channels=8, blocks=(1, 1), **settings)).eval()
+    for parameter in generator.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    return generator
+
+
+def build_engines(generator, folder, autocast=nullcontext):
+    return Engines(
+        generator,
+        CorrectionNetwork(generator).eval(),
+        generator.predict_with,
+        num_channels=2,
+        num_exported_channels=4,
+        divisor=generator.settings.divisor,
+        autocast=autocast,
+        folder=folder,
+    )
+
+
+def choose(engines, shape=SMALL, device=CPU, **settings):
+    return engines.choose(shape, device, settings=InferenceSettings(**settings))
+
+
+@pytest.fixture
+def openvino():
+    return pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+
+
+@pytest.mark.parametrize("dimensions", ["3d", "2.5d"])
+@pytest.mark.parametrize(("precision", "limit"), [("fp32", 1e-5), ("bf16", 1e-2)])
+def test_the_exported_generator_predicts_what_torch_predicts(
+    dimensions, precision, limit, tmp_path, openvino
+):
+    generator = build_generator(dimensions=dimensions)
+    engine = choose(build_engines(generator, tmp_path), engine="openvino", precision=precision)
+    source = make_probe(2, 4, (5, 6, 3)) ** 2
+
+    with torch.inference_mode():
+        expected, found = generator(source), engine.run(source)
+
+    span = float(expected.max() - expected.min())
+    assert (engine.name, engine.precision) == ("openvino", precision)
+    assert float((found - expected).abs().max()) < limit * span
+    assert engine.difference is not None
+    assert engine.difference < limit
+
+
+def test_a_graph_that_computes_something_else_is_refused(tmp_path, openvino):
+    generator, other = build_generator(), build_generator()
+    torch.nn.init.normal_(other.head.weight, std=0.5)
+    engines = build_engines(generator, tmp_path)
+    engines._exported = CorrectionNetwork(other).eval()
+
+    engine = choose(engines, engine="openvino")
+
+    assert engine.name == "torch"
+    assert "off by" in engine.why
+
+
+def test_a_network_that_cannot_be_exported_is_left_to_torch(tmp_path, openvino, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("no such operation\nand much more")
+
+    monkeypatch.setattr(module, "export_graph", refuse)
+
+    engine = choose(build_engines(build_generator(), tmp_path), engine="openvino")
+
+    assert engine.name == "torch"
+    assert engine.why.endswith("(no such operation)")
+
+
+@pytest.mark.parametrize(
+    ("installed", "shape", "device", "settings", "why"),
+    [
+        (True, LARGE, CPU, {"engine": "torch"}, "asked for"),
+        (True, LARGE, torch.device("cuda"), {}, "on cuda"),
+        (False, LARGE, CPU, {}, "not installed"),
+        (True, SMALL, CPU, {}, "too small"),
+    ],
+)
+def test_torch_computes_where_a_graph_is_not_wanted_possible_or_worth_it(
+    installed, shape, device, settings, why, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "has_openvino", lambda: installed)
+
+    engine = choose(build_engines(build_generator(), tmp_path), shape, device, **settings)
+
+    assert engine.name == "torch"
+    assert why in engine.why
+
+
+def test_a_large_volume_is_worth_an_export_which_is_done_once(tmp_path, openvino):
+    engines = build_engines(build_generator(), tmp_path)
+
+    engine = choose(engines, LARGE)
+
+    assert engine.name == "openvino"
+    assert choose(engines, LARGE) is engine
+
+
+@pytest.mark.parametrize(
+    ("precision", "trained_in_bf16", "expected"),
+    [
+        ("auto", True, "bf16"),
+        ("auto", False, "fp32"),
+        ("bf16", False, "bf16"),
+        ("fp32", True, "fp32"),
+    ],
+)
+def test_torch_computes_in_the_precision_asked_for(precision, trained_in_bf16, expected, tmp_path):
+    generator = build_generator()
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=trained_in_bf16)
+    engine = choose(
+        build_engines(generator, tmp_path, autocast), engine="torch", precision=precision
+    )
+    source = make_probe(2, 4, (3, 3, 3))
+
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=expected == "bf16"):
+        wanted = generator(source)
+
+    with torch.inference_mode():
+        torch.testing.assert_close(engine.run(source), wanted, rtol=0, atol=0)
+    assert engine.precision == expected
+    assert engine.to_json() == {"Engine": "torch", "Precision": expected}

@@ -1,0 +1,73 @@
+"""An exported network computes what torch computes, and is kept whole or made again."""
+
+import pytest
+import torch
+from torch import nn
+
+from medtranslate.errors import MissingExtraError
+from medtranslate.inference import graph as module
+from medtranslate.inference.graph import Graph, export_graph, graph_folder
+
+pytest.importorskip("openvino", reason="the extra 'openvino' is not installed")
+
+
+def build_network(seed=0):
+    torch.manual_seed(seed)
+    layers = nn.Conv3d(1, 4, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv3d(4, 2, 3, padding=1)
+    return nn.Sequential(*layers).eval()
+
+
+def test_a_graph_computes_what_torch_computes_at_any_shape(tmp_path):
+    network = build_network()
+    graph = Graph(export_graph(network, torch.rand(1, 1, 4, 5, 6), tmp_path), precision="fp32")
+
+    for shape in ((1, 1, 9, 7, 8), (2, 1, 4, 12, 5), (1, 1, 9, 7, 8)):
+        source = torch.rand(shape)
+        with torch.inference_mode():
+            torch.testing.assert_close(graph(source), network(source), rtol=0, atol=1e-5)
+
+
+def test_an_export_is_done_once_for_each_set_of_weights(tmp_path, monkeypatch):
+    example = torch.rand(1, 1, 4, 4, 4)
+    first = export_graph(build_network(), example, tmp_path)
+    other = export_graph(build_network(seed=1), example, tmp_path)
+    monkeypatch.setattr(module.tempfile, "mkdtemp", lambda **_: pytest.fail("exported again"))
+
+    assert export_graph(build_network(), example, tmp_path) == first
+    assert other != first
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["graph.bin", "graph.xml", "files.json"])
+def test_an_altered_graph_is_exported_again(name, tmp_path):
+    network, example = build_network(), torch.rand(1, 1, 4, 4, 4)
+    path = export_graph(network, example, tmp_path)
+    expected = path.with_name("graph.bin").read_bytes()
+    path.with_name(name).write_bytes(b"{}"[:1])
+
+    assert export_graph(network, example, tmp_path) == path
+    assert path.with_name("graph.bin").read_bytes() == expected
+
+
+def test_an_export_that_fails_leaves_nothing(tmp_path):
+    class Unknown(nn.Module):
+        def forward(self, source):
+            return source.unfold(-1, 3, 1)
+
+    with pytest.raises(RuntimeError, match="unfold"):
+        export_graph(Unknown(), torch.rand(1, 1, 4, 4, 4), tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_openvino_the_message_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "has_openvino", lambda: False)
+
+    with pytest.raises(MissingExtraError, match=r"medtranslate\[openvino\]"):
+        export_graph(build_network(), torch.rand(1, 1, 4, 4, 4), tmp_path)
+
+
+def test_graphs_are_kept_in_the_users_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    assert graph_folder() == tmp_path / "medtranslate" / "graphs"
