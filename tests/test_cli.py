@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
 from medtranslate.workflows import compare, cross_validate, translate, validate, verify
+from medtranslate.workflows.interruption import StopRequested
 from medtranslate.workflows.translate import TranslatedScan, Translation
 from medtranslate.workflows.verify import Check, Verification
 
@@ -359,6 +361,8 @@ def fails_with(error: BaseException):
     [
         (DatasetError("sub-3: [no] partner"), ExitCode.USER_INPUT),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (StopRequested(signal.SIGINT), ExitCode.INTERRUPTED),
+        (StopRequested(signal.SIGTERM, "saved after step 3"), ExitCode.TERMINATED),
         (ZeroDivisionError("division by zero"), ExitCode.UNEXPECTED),
     ],
 )
@@ -384,7 +388,7 @@ def test_a_result_is_shown_to_people_or_printed_for_machines(code, capsys) -> No
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
-    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130]
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130, 143]
 
 
 def test_progress_goes_to_standard_error(capsys) -> None:

@@ -14,6 +14,7 @@ from medtranslate.data.folds import draw_folds
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import write_json
+from medtranslate.io.locking import lock_folder
 from medtranslate.pipeline import Pipeline
 from medtranslate.provenance import hash_json
 from medtranslate.report.details import EvaluationDetails
@@ -94,25 +95,26 @@ def cross_validate(
     cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
     participants = join_participants(indexes)
     folds = draw_folds(cases, participants, pipeline.split, count=count)
-    open_run(pipeline, out, resume=resume)
-    assignment = {who: _name(number) for number, fold in enumerate(folds) for who in fold}
-    split_hash = _record_folds(out / FOLDS_FILE, assignment)
-    runs = tuple(
-        run_pipeline(
-            _pipeline_of_fold(pipeline, fold),
-            datasets,
-            out / _name(number),
-            resume=resume,
-            cache=out / "cache",
-            progress=progress,
+    with lock_folder(out):
+        open_run(pipeline, out, resume=resume)
+        assignment = {who: _name(number) for number, fold in enumerate(folds) for who in fold}
+        split_hash = _record_folds(out / FOLDS_FILE, assignment)
+        runs = tuple(
+            run_pipeline(
+                _pipeline_of_fold(pipeline, fold),
+                datasets,
+                out / _name(number),
+                resume=resume,
+                cache=out / "cache",
+                progress=progress,
+            )
+            for number, fold in enumerate(folds)
         )
-        for number, fold in enumerate(folds)
-    )
-    data = [word for path in datasets for word in ("--data", path.name)]
-    words = ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
-    details = _describe(_load(pipeline, runs[0].folder), folds, split_hash, shlex.join(words))
-    validation = _score(pipeline, runs, cases, participants, details, out, progress)
-    return CrossValidation(out, runs, validation)
+        data = [word for path in datasets for word in ("--data", path.name)]
+        words = ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
+        details = _describe(_load(pipeline, runs[0].folder), folds, split_hash, shlex.join(words))
+        validation = _score(pipeline, runs, cases, participants, details, out, progress)
+        return CrossValidation(out, runs, validation)
 
 
 def _name(number: int) -> str:
