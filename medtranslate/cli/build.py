@@ -37,6 +37,9 @@ def run(
     """Train, translate the held-out people, score them and write the report."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_run
         from medtranslate.pipeline import read_pipeline
         from medtranslate.workflows.run import run_pipeline
@@ -68,6 +71,9 @@ def train(
     """Train a model and write the run folder."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_training
         from medtranslate.pipeline import read_pipeline
         from medtranslate.workflows.train import train as train_model

@@ -53,6 +53,9 @@ def preprocess(
     """Prepare every case as the pipeline says, and write the volumes with their fingerprints."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_preprocessing
         from medtranslate.pipeline import read_pipeline
         from medtranslate.workflows.preprocess import preprocess_dataset
@@ -74,6 +77,9 @@ def verify(
     """Recompute the fingerprints and say which of them still hold."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_verification
         from medtranslate.workflows.verify import verify_folder
 

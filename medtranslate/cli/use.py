@@ -49,6 +49,9 @@ def translate(
     """Make the synthetic scan of each source, on the source's own grid."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_translation
         from medtranslate.workflows.translate import translate as translate_sources
 
@@ -100,6 +103,9 @@ def validate(
     """Score a model and its baselines on people it never saw."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_validation
         from medtranslate.workflows.validate import validate as validate_model
         from medtranslate.workflows.validation_choices import ValidationChoices

@@ -1,5 +1,6 @@
 """A full disk costs nothing that was there, and is told as what it is."""
 
+import shutil
 import subprocess
 
 import numpy as np
@@ -29,9 +30,7 @@ def small_disk(tmp_path):
 def fill(disk):
     """A file that leaves no byte on the disk."""
     ballast = disk / "ballast"
-    with pytest.raises(OSError, match="No space left"), ballast.open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
+    ballast.write_bytes(bytes(shutil.disk_usage(disk).free))
     return ballast
 
 
@@ -62,6 +61,8 @@ class _FillsAt(NoProgress):
             self.ballast = fill(self._disk)
 
 
+# The thread that writes TensorBoard events dies of the full disk too, and says so by itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_training_that_filled_the_disk_goes_on_to_the_same_weights(
     small_disk, cohort, make_pipeline, tmp_path
 ):
