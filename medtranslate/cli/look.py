@@ -9,6 +9,7 @@ import typer
 
 from medtranslate.cli.app import app, finish
 from medtranslate.cli.options import (
+    Cluster,
     Data,
     Json,
     Out,
@@ -48,6 +49,7 @@ def preprocess(
     data: Data,
     out: Out,
     overrides: Overrides = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Prepare every case as the pipeline says, and write the volumes with their fingerprints."""
@@ -61,7 +63,9 @@ def preprocess(
         from medtranslate.workflows.preprocess import preprocess_dataset
 
         settings = read_pipeline(pipeline, overrides or ())
-        return show_preprocessing(preprocess_dataset(settings, data, out, progress=progress))
+        return show_preprocessing(
+            preprocess_dataset(settings, data, out, cluster=cluster, progress=progress)
+        )
 
     finish(context, job, as_json=as_json)
 

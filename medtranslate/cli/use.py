@@ -10,6 +10,7 @@ import typer
 from medtranslate.cli.app import app, finish
 from medtranslate.cli.options import (
     Checklist,
+    Cluster,
     Companions,
     Data,
     Json,
@@ -44,6 +45,7 @@ def translate(
     ] = None,
     uncertainty: Uncertainty = False,
     companions: Companions = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
@@ -55,6 +57,13 @@ def translate(
         from medtranslate.cli.summaries import show_translation
         from medtranslate.workflows.translate import translate as translate_sources
 
+        if cluster is not None:
+            from medtranslate.workflows.translate_cohort import ModelChoice, translate_on_cluster
+
+            choice = ModelChoice(model, uncertainty, tuple(companions or ()))
+            return show_translation(
+                translate_on_cluster(choice, sources, out, cluster=cluster, progress=progress)
+            )
         translation = translate_sources(
             model,
             sources,

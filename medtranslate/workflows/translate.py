@@ -161,9 +161,8 @@ def translate_cases(
     scans = []
     for number, (case, path) in enumerate(zip(cases, paths, strict=True)):
         progress.update(number, case.name)
-        if keep and _is_made_by(translator, case, path):
-            beside = deviation_path(path) if translator.calibration is not None else None
-            scans.append(TranslatedScan(case.name, case.source, path, kept=True, deviation=beside))
+        if keep and (kept := find_kept_scan(translator, case, path)) is not None:
+            scans.append(kept)
             continue
         try:
             scans.append(translate_case(translator, case, path))
@@ -318,6 +317,14 @@ def _check_masks(
             f"{files[0].name}: this model needs a mask (preprocess.mask: given); give it with"
             f" --mask, or give a dataset that holds '{translator.pipeline.mask}'"
         )
+
+
+def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:
+    """The synthetic scan that this model made from this source before; None if there is none."""
+    if not _is_made_by(translator, case, path):
+        return None
+    beside = deviation_path(path) if translator.calibration is not None else None
+    return TranslatedScan(case.name, case.source, path, kept=True, deviation=beside)
 
 
 def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
