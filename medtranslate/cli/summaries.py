@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from medtranslate.workflows.run import RunResult
     from medtranslate.workflows.translate import TranslatedScan, Translation
     from medtranslate.workflows.validate import Validation
+    from medtranslate.workflows.validate_cohort import CohortValidation
     from medtranslate.workflows.verify import Verification
 
 _HEADLINE_MEASURES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE"}
@@ -98,6 +99,15 @@ def show_translation(translation: Translation) -> Outcome:
 def show_validation(validation: Validation) -> Outcome:
     """The headline table and where the report lies."""
     return Outcome(validation.to_json(), tuple(_validation_parts(validation)))
+
+
+def show_cohort_validation(result: CohortValidation) -> Outcome:
+    """The headline table, and who could not be translated and why; exit 3 if anybody."""
+    failed = result.translation.failed
+    parts: list[RenderableType] = [_failure_table(failed)] if failed else []
+    data = {**result.validation.to_json(), "translation": result.translation.to_json()}
+    code = ExitCode.PARTLY if failed else ExitCode.DONE
+    return Outcome(data, (*parts, *_validation_parts(result.validation)), code)
 
 
 def show_run(result: RunResult) -> Outcome:

@@ -100,6 +100,7 @@ def validate(
     ] = False,
     companions: Companions = None,
     checklist: Checklist = None,
+    cluster: Cluster = None,
     even_though_seen: Annotated[
         bool,
         typer.Option(
@@ -128,6 +129,15 @@ def validate(
             checklist=checklist,
             even_though_seen=even_though_seen,
         )
+        if cluster is not None:
+            from medtranslate.cli.summaries import show_cohort_validation
+            from medtranslate.workflows.validate_cohort import validate_on_cluster
+
+            return show_cohort_validation(
+                validate_on_cluster(
+                    model, data, out, cluster=cluster, choices=choices, progress=progress
+                )
+            )
         return show_validation(validate_model(model, data, out, choices=choices, progress=progress))
 
     finish(context, job, as_json=as_json)
