@@ -112,7 +112,9 @@ def assert_same_weights(first, second) -> None:
         np.testing.assert_array_equal(weights.numpy(), other[name].numpy(), err_msg=name)
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kills", [5, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
 def test_killed_at_random_it_ends_with_the_same_weights(
     kills, uninterrupted, cohort, make_pipeline, tmp_path
 ):
@@ -128,6 +130,7 @@ def test_killed_at_random_it_ends_with_the_same_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_whole_run_killed_at_random_ends_with_the_same_scores(cohort, make_pipeline, tmp_path):
     pipeline = long_pipeline(make_pipeline)
     finish(run_pipeline, pipeline, cohort, tmp_path / "whole")
