@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
 from medtranslate.workflows import compare, cross_validate, translate, validate, verify
+from medtranslate.workflows.interruption import StopRequested
 from medtranslate.workflows.translate import TranslatedScan, Translation
 from medtranslate.workflows.verify import Check, Verification
 
@@ -117,11 +119,15 @@ def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_scoring_two_files_imports_no_deep_learning_library(pair, tmp_path) -> None:
-    arguments = ["evaluate", "--reference", pair[0], "--prediction", pair[1], "--out", tmp_path]
+@pytest.mark.parametrize("command", ["evaluate", "inspect"])
+def test_what_needs_no_model_imports_no_deep_learning_library(command, pair, tmp_path) -> None:
+    arguments = {
+        "evaluate": ["--reference", pair[0], "--prediction", pair[1], "--out", tmp_path],
+        "inspect": [pair[0]],
+    }[command]
     program = (
         "import sys\n"
-        f"sys.argv = ['medtranslate', *{[str(a) for a in arguments]}]\n"
+        f"sys.argv = ['medtranslate', {command!r}, *{[str(a) for a in arguments]}]\n"
         "from medtranslate.cli import main\n"
         "try:\n"
         "    main()\n"
@@ -133,7 +139,30 @@ def test_scoring_two_files_imports_no_deep_learning_library(pair, tmp_path) -> N
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
 
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "report.html").is_file()
+    assert (tmp_path / "report.html").is_file() == (command == "evaluate")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "p.yaml", "--data", "d", "--out", "o"),
+        ("train", "p.yaml", "--data", "d", "--out", "o"),
+        ("preprocess", "p.yaml", "--data", "d", "--out", "o"),
+        ("verify", "d"),
+        ("translate", "m", "s", "--out", "o"),
+        ("validate", "m", "--data", "d", "--out", "o"),
+    ],
+)
+def test_a_line_says_what_is_loaded_before_the_wait(arguments, call, monkeypatch) -> None:
+    """Nothing is imported here: the libraries are made impossible to import."""
+    for name in ("medtranslate.pipeline", "medtranslate.workflows.translate",
+                 "medtranslate.workflows.validate", "medtranslate.workflows.verify"):  # fmt: skip
+        monkeypatch.setitem(sys.modules, name, None)
+
+    result = call(*arguments)
+
+    assert result.stderr.splitlines()[0] == "load torch and MONAI"
+    assert result.code == ExitCode.UNEXPECTED
 
 
 def test_evaluate_prints_one_json_object_whose_psnr_is_that_of_numpy(call, pair, tmp_path) -> None:
@@ -375,6 +404,8 @@ def fails_with(error: BaseException):
     [
         (DatasetError("sub-3: [no] partner"), ExitCode.USER_INPUT),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (StopRequested(signal.SIGINT), ExitCode.INTERRUPTED),
+        (StopRequested(signal.SIGTERM, "saved after step 3"), ExitCode.TERMINATED),
         (ZeroDivisionError("division by zero"), ExitCode.UNEXPECTED),
     ],
 )
@@ -400,7 +431,7 @@ def test_a_result_is_shown_to_people_or_printed_for_machines(code, capsys) -> No
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
-    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130]
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 130, 143]
 
 
 def test_progress_goes_to_standard_error(capsys) -> None:

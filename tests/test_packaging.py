@@ -131,7 +131,7 @@ def test_a_pin_is_a_name_and_a_version() -> None:
 def test_extras_that_a_message_may_name_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
-    assert {"dicom", "web", "openvino", "docs", "dev", "phantom"} == set(
+    assert {"cluster", "dicom", "web", "openvino", "docs", "dev", "phantom"} == set(
         project["optional-dependencies"]
     )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from medtranslate.checkpoint.sealing import (
     seal,
 )
 from medtranslate.errors import CheckpointError
-from medtranslate.io.atomic import write_bytes, write_json, write_text
+from medtranslate.io.atomic import atomic_folder, write_bytes, write_json, write_text
 from medtranslate.provenance import hash_bytes
 from medtranslate.volume import IntensityScale
 
@@ -88,18 +86,13 @@ def save_model(
             "config": dict(config),
         }
     )
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
+    with atomic_folder(folder) as aside:
         write_bytes(aside / WEIGHTS_FILE, raw)
         write_json(aside / SCALE_FILE, scale.to_json())
         write_text(aside / CARD_FILE, card)
         write_json(aside / PROVENANCE_FILE, dict(provenance))
         write_json(aside / CONFIG_FILE, document)
         load_model(aside)
-        _replace_folder(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return str(document["sha256"])
 
 
@@ -156,11 +149,3 @@ def load_model(path: Path) -> LoadedModel:
 def _independent(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Copies on the CPU that share no memory, as safetensors demands."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-
-
-def _replace_folder(aside: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

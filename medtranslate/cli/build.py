@@ -43,6 +43,9 @@ def run(
     """Train, translate the held-out people, score them and write the report."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_run
         from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.pipeline import read_pipeline
@@ -76,6 +79,9 @@ def train(
     """Train a model and write the run folder."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_training
         from medtranslate.pipeline import read_pipeline
         from medtranslate.workflows.train import train as train_model

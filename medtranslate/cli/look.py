@@ -9,6 +9,7 @@ import typer
 
 from medtranslate.cli.app import app, finish
 from medtranslate.cli.options import (
+    Cluster,
     Data,
     Json,
     Out,
@@ -48,17 +49,23 @@ def preprocess(
     data: Data,
     out: Out,
     overrides: Overrides = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Prepare every case as the pipeline says, and write the volumes with their fingerprints."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_preprocessing
         from medtranslate.pipeline import read_pipeline
         from medtranslate.workflows.preprocess import preprocess_dataset
 
         settings = read_pipeline(pipeline, overrides or ())
-        return show_preprocessing(preprocess_dataset(settings, data, out, progress=progress))
+        return show_preprocessing(
+            preprocess_dataset(settings, data, out, cluster=cluster, progress=progress)
+        )
 
     finish(context, job, as_json=as_json)
 
@@ -74,6 +81,9 @@ def verify(
     """Recompute the fingerprints and say which of them still hold."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_verification
         from medtranslate.workflows.verify import verify_folder
 

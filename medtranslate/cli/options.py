@@ -67,3 +67,11 @@ Checklist = Annotated[
     typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="WHERE",
+        help="Dask workers that do it: tcp://HOST:PORT, local:N, slurm:N or pbs:N; else here.",
+    ),
+]

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from medtranslate.cli.progress import BarProgress, LineProgress
 from medtranslate.errors import MedTranslateError
+from medtranslate.workflows.interruption import StopRequested, terminate_politely
 from medtranslate.workflows.progress import Progress
 
 
@@ -28,6 +29,11 @@ class ExitCode(IntEnum):
     USER_INPUT = 2
     PARTLY = 3
     INTERRUPTED = 130
+    TERMINATED = 143
+
+
+_SIGNALLED = 128
+"""By custom a program that a signal ended leaves with this and the signal's number."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +66,19 @@ def perform(job: Job, *, as_json: bool) -> ExitCode:
     # Lightning sets its own level while it is imported, so a level set here would not last.
     logging.disable(logging.INFO)
     try:
-        with BarProgress(errors) if errors.is_terminal else LineProgress(errors) as progress:
+        with (
+            terminate_politely(),
+            BarProgress(errors) if errors.is_terminal else LineProgress(errors) as progress,
+        ):
             outcome = job(progress)
     except MedTranslateError as error:
         return _report(str(error), type(error).__name__, ExitCode.USER_INPUT, as_json, errors)
+    except StopRequested as request:
+        text = (
+            f"{str(request) or 'stopped; what was finished is kept'}. Go on with the same command"
+        )
+        code = ExitCode(_SIGNALLED + request.signal)
+        return _report(f"{text} and --resume", "Interrupted", code, as_json, errors)
     except KeyboardInterrupt:
         text = "stopped; what was finished is kept. 'run' and 'train' go on with --resume"
         return _report(text, "Interrupted", ExitCode.INTERRUPTED, as_json, errors)

@@ -18,6 +18,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from medtranslate.workflows.progress import Progress as Told
+
 _LINE_EVERY_SECONDS = 15.0
 
 
@@ -107,6 +109,11 @@ class LineProgress:
         left = (now - self._began) * (1 - share) / share if share > 0 else None
         remaining = "" if left is None else f", {format_seconds(left)} left"
         self._console.print(Text(f"{self._name}: {share:.0%}{remaining}  {note}".rstrip()))
+
+
+def tell_loading(progress: Told) -> None:
+    """Say why nothing happens for some seconds, before the libraries are imported."""
+    progress.stage("load torch and MONAI", 1)
 
 
 def format_seconds(seconds: float) -> str:

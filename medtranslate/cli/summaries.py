@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from medtranslate.workflows.run import RunResult
     from medtranslate.workflows.translate import TranslatedScan, Translation
     from medtranslate.workflows.validate import Validation
+    from medtranslate.workflows.validate_cohort import CohortValidation
     from medtranslate.workflows.verify import Verification
 
 _HEADLINE_MEASURES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE"}
@@ -41,13 +42,19 @@ def show_preprocessing(result: PreprocessingResult) -> Outcome:
         "record": str(result.record),
         "cases": list(result.cases),
         "registration_worse": list(result.worse),
+        "failed": dict(result.failed),
+        "kept": list(result.kept),
     }
-    parts = [Text(f"{len(result.cases)} cases prepared")]
+    parts: list[RenderableType] = []
+    if result.failed:
+        parts.append(_reason_table("Not prepared", "case", result.failed.items()))
+    kept = f", {len(result.kept)} of them before" if result.kept else ""
+    parts.append(Text(f"{len(result.cases)} cases prepared{kept}"))
     if result.worse:
         names = ", ".join(result.worse)
         parts.append(Text(f"Registration made these pairs worse; look at them: {names}", "yellow"))
     parts.append(Text.assemble(("Record ", "bold"), str(result.record)))
-    return Outcome(data, tuple(parts))
+    return Outcome(data, tuple(parts), ExitCode.PARTLY if result.failed else ExitCode.DONE)
 
 
 def show_verification(verification: Verification) -> Outcome:
@@ -92,6 +99,15 @@ def show_translation(translation: Translation) -> Outcome:
 def show_validation(validation: Validation) -> Outcome:
     """The headline table and where the report lies."""
     return Outcome(validation.to_json(), tuple(_validation_parts(validation)))
+
+
+def show_cohort_validation(result: CohortValidation) -> Outcome:
+    """The headline table, and who could not be translated and why; exit 3 if anybody."""
+    failed = result.translation.failed
+    parts: list[RenderableType] = [_failure_table(failed)] if failed else []
+    data = {**result.validation.to_json(), "translation": result.translation.to_json()}
+    code = ExitCode.PARTLY if failed else ExitCode.DONE
+    return Outcome(data, (*parts, *_validation_parts(result.validation)), code)
 
 
 def show_run(result: RunResult) -> Outcome:
@@ -182,11 +198,16 @@ def _computation_lines(translation: Translation) -> list[RenderableType]:
 
 
 def _failure_table(failed: Sequence[TranslatedScan]) -> Table:
-    table = Table(title="Not translated", title_justify="left", title_style="bold red", box=None)
-    table.add_column("source", overflow="fold")
+    rows = ((scan.source.name, scan.error or "") for scan in failed)
+    return _reason_table("Not translated", "source", rows)
+
+
+def _reason_table(title: str, what: str, rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold red", box=None)
+    table.add_column(what, overflow="fold")
     table.add_column("why", overflow="fold")
-    for scan in failed:
-        table.add_row(Text(scan.source.name), Text(scan.error or ""))
+    for name, why in rows:
+        table.add_row(Text(name), Text(why))
     return table
 
 

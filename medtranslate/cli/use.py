@@ -10,6 +10,7 @@ import typer
 from medtranslate.cli.app import app, finish
 from medtranslate.cli.options import (
     Checklist,
+    Cluster,
     Companions,
     Data,
     EngineName,
@@ -51,15 +52,33 @@ def translate(
     memory: Memory = None,
     engine: EngineName = None,
     precision: Precision = None,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_translation
         from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.workflows.translate import translate as translate_sources
 
+        inference = InferenceChoices(parse_memory(memory), engine, precision)
+        if cluster is not None and mask is not None:
+            from medtranslate.errors import ConfigError
+
+            raise ConfigError(
+                "--mask belongs to one source; with --cluster give masks in a dataset"
+            )
+        if cluster is not None:
+            from medtranslate.workflows.translate_cohort import ModelChoice, translate_on_cluster
+
+            choice = ModelChoice(model, uncertainty, tuple(companions or ()), inference)
+            return show_translation(
+                translate_on_cluster(choice, sources, out, cluster=cluster, progress=progress)
+            )
         translation = translate_sources(
             model,
             sources,
@@ -67,7 +86,7 @@ def translate(
             mask=mask,
             uncertainty=uncertainty,
             companions=companions or (),
-            inference=InferenceChoices(parse_memory(memory), engine, precision),
+            inference=inference,
             progress=progress,
         )
         return show_translation(translation)
@@ -111,6 +130,7 @@ def validate(
     engine: EngineName = None,
     precision: Precision = None,
     checklist: Checklist = None,
+    cluster: Cluster = None,
     even_though_seen: Annotated[
         bool,
         typer.Option(
@@ -123,6 +143,9 @@ def validate(
     """Score a model and its baselines on people it never saw."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries import show_validation
         from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.workflows.validate import validate as validate_model
@@ -139,6 +162,15 @@ def validate(
             even_though_seen=even_though_seen,
             inference=InferenceChoices(parse_memory(memory), engine, precision),
         )
+        if cluster is not None:
+            from medtranslate.cli.summaries import show_cohort_validation
+            from medtranslate.workflows.validate_cohort import validate_on_cluster
+
+            return show_cohort_validation(
+                validate_on_cluster(
+                    model, data, out, cluster=cluster, choices=choices, progress=progress
+                )
+            )
         return show_validation(validate_model(model, data, out, choices=choices, progress=progress))
 
     finish(context, job, as_json=as_json)

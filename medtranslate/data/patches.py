@@ -28,12 +28,23 @@ class TrainingCase:
         ranks: Same shape, the ranks of the source.
         target: Same shape, normalised.
         mask: Same shape, 1 inside the subject.
+        name: Of the case, for messages.
     """
 
     source: Tensor
     ranks: Tensor
     target: Tensor
     mask: Tensor
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a patch is cut, and how it is augmented."""
+
+    case: int
+    start: list[int]
+    seed: int
 
 
 class PatchSampler:
@@ -66,10 +77,19 @@ class PatchSampler:
         ``source`` has two channels, the intensity and its rank; the others have one.
         """
         generator = np.random.default_rng((self._seed, step))
-        patches = [self._draw_patch(generator) for _ in range(self._batch_size)]
+        patches = [self._cut(self._choose(generator)) for _ in range(self._batch_size)]
         batch = {key: torch.stack([patch[key] for patch in patches]) for key in _KEYS}
         batch["source"] = torch.cat([batch["source"], batch.pop("ranks")], dim=1)
         return batch
+
+    def describe(self, step: int) -> str:
+        """Which patches the batch of ``step`` holds: case and first voxel on the model grid."""
+        generator = np.random.default_rng((self._seed, step))
+        chosen = [self._choose(generator) for _ in range(self._batch_size)]
+        return "; ".join(
+            f"{self._cases[place.case].name} at {', '.join(map(str, place.start))}"
+            for place in chosen
+        )
 
     def batches(self, first_step: int) -> Generator[dict[str, Tensor], None, None]:
         """The batches from ``first_step`` on, without end, drawn ahead by a thread."""
@@ -77,21 +97,22 @@ class PatchSampler:
             for batch in ahead:
                 yield batch.result()
 
-    def _draw_patch(self, generator: np.random.Generator) -> dict[str, Tensor]:
+    def _choose(self, generator: np.random.Generator) -> _Place:
         number = int(generator.integers(len(self._cases)))
         case, centres = self._cases[number], self._centres[number]
         centre = centres[generator.integers(len(centres))]
+        start = _patch_start(centre, self._patch_size, case.source.shape[1:])
+        return _Place(number, start, int(generator.integers(2**31)))
+
+    def _cut(self, place: _Place) -> dict[str, Tensor]:
+        case = self._cases[place.case]
         box = tuple(
             slice(start, start + size)
-            for start, size in zip(
-                _patch_start(centre, self._patch_size, case.source.shape[1:]),
-                self._patch_size,
-                strict=True,
-            )
+            for start, size in zip(place.start, self._patch_size, strict=True)
         )
         patch = {key: getattr(case, key)[(slice(None), *box)].clone() for key in _KEYS}
         augment = build_augmentation(self._augmentation)
-        augment.set_random_state(seed=int(generator.integers(2**31)))
+        augment.set_random_state(seed=place.seed)
         changed = augment(patch)
         return {key: torch.as_tensor(changed[key]).contiguous() for key in _KEYS}
 
@@ -99,7 +120,8 @@ class PatchSampler:
 def _pad_case(case: TrainingCase, patch_size: tuple[int, int, int]) -> TrainingCase:
     missing = [max(0, p - n) for p, n in zip(patch_size, case.source.shape[1:], strict=True)]
     widths = [width for m in reversed(missing) for width in (m // 2, m - m // 2)]
-    return TrainingCase(*(functional.pad(getattr(case, key), widths) for key in _KEYS))
+    source, ranks, target, mask = (functional.pad(getattr(case, key), widths) for key in _KEYS)
+    return TrainingCase(source, ranks, target, mask, case.name)
 
 
 def _mask_voxels(mask: Tensor, seed: int) -> np.ndarray:

@@ -13,7 +13,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from medtranslate.errors import MedTranslateError, VolumeWriteError
 from medtranslate.geometry import Geometry
-from medtranslate.io.atomic import atomic_path, write_json
+from medtranslate.io.atomic import atomic_path, atomic_writer, format_json
 from medtranslate.io.reading import OPENERS
 from medtranslate.io.scan import MAX_VOXELS
 from medtranslate.io.suffixes import scan_suffix
@@ -43,7 +43,8 @@ def write_volume(
     """Write one scan; its final name never holds anything but the whole of it.
 
     The file is written beside its final name, flushed, read again and compared; then the sidecar
-    is written, then the file is renamed. Equal volumes give equal bytes. NIfTI gets sform and
+    is written, then the file is renamed; a scan with a sidecar that is to be replaced goes just
+    before. Equal volumes give equal bytes. NIfTI gets sform and
     qform with the same code (1, scanner), millimetres, no scaling, and nothing of any source
     file's header.
 
@@ -68,7 +69,7 @@ def write_volume(
     if len(description.encode()) > _DESCRIPTION_BYTES or not description.isascii():
         raise ValueError(f"description is {description!r}, expected at most 79 ASCII characters")
     array = _to_stored_type(path, volume.voxels, dtype)
-    with atomic_path(path, suffix=_TEMPORARY_SUFFIXES[suffix]) as temporary:
+    with atomic_path(path, suffix=_TEMPORARY_SUFFIXES[suffix], num_bytes=array.nbytes) as temporary:
         if suffix.startswith(".nii"):
             _write_nifti(temporary, array, volume.geometry, description, packed=suffix != ".nii")
         else:
@@ -77,7 +78,19 @@ def write_volume(
             write_itk(temporary, array, volume.geometry)
         _compare(path, temporary, suffix, array, volume.geometry)
         if sidecar is not None:
-            write_json(sidecar_path(path), dict(sidecar))
+            _write_sidecar(path, sidecar)
+
+
+def _write_sidecar(path: Path, sidecar: Mapping[str, Any]) -> None:
+    """Write what describes a scan that is about to take its name.
+
+    A scan that stood there goes first: killed in between, no old scan is left with a new sidecar.
+    """
+    text = format_json(dict(sidecar)).encode("utf-8")
+    with atomic_writer(sidecar_path(path), num_bytes=len(text)) as file:
+        file.write(text)
+        file.flush()
+        path.unlink(missing_ok=True)
 
 
 def sidecar_path(path: Path | str) -> Path:

@@ -13,7 +13,7 @@ from medtranslate import __version__
 from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import BidsName, write_volume
-from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.atomic import atomic_folder, write_json, write_text
 from medtranslate.phantom.anatomy import Template, load_template
 from medtranslate.phantom.contrast import Tissue
 from medtranslate.phantom.documents import (
@@ -75,7 +75,7 @@ def make_cohort(
     """Simulate people and write them as a BIDS dataset.
 
     Person ``n`` depends on ``seed`` and ``n`` alone, not on how many people there are. The same
-    arguments give the same bytes.
+    arguments give the same bytes. The folder appears when it is complete.
 
     Args:
         out: Folder to make; must be absent or empty.
@@ -99,21 +99,22 @@ def make_cohort(
         f"medtranslate phantom --out {out.name} --subjects {subjects} --seed {seed}"
         f" --spacing-mm {spacing_mm:g} --visits {visits}"
     )
-    _write_description(out, command)
-    rows = []
-    for number in range(1, subjects + 1):
-        name = subject_name(number)
-        person = draw_person(np.random.default_rng([seed, number, _PERSON_STREAM]), template)
-        seen = list(simulate_visits(person, template, geometry, seed, number, visits=visits))
-        for visit in seen:
-            _write_visit(out, name, visit)
-        if visits > 1:
-            _write_sessions(out, name, seen)
-        rows.append(_participant_row(name, person, seen[0].anatomy))
-        if on_person is not None:
-            on_person(number, f"sub-{name}")
-    _write_table(out / "participants.tsv", PARTICIPANT_COLUMNS, rows)
-    _write_checksums(out)
+    with atomic_folder(out) as aside:
+        _write_description(aside, command)
+        rows = []
+        for number in range(1, subjects + 1):
+            name = subject_name(number)
+            person = draw_person(np.random.default_rng([seed, number, _PERSON_STREAM]), template)
+            seen = list(simulate_visits(person, template, geometry, seed, number, visits=visits))
+            for visit in seen:
+                _write_visit(aside, name, visit)
+            if visits > 1:
+                _write_sessions(aside, name, seen)
+            rows.append(_participant_row(name, person, seen[0].anatomy))
+            if on_person is not None:
+                on_person(number, f"sub-{name}")
+        _write_table(aside / "participants.tsv", PARTICIPANT_COLUMNS, rows)
+        _write_checksums(aside)
 
 
 def subject_name(number: int) -> str:

@@ -14,6 +14,7 @@ from medtranslate.data.folds import draw_folds
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import write_json
+from medtranslate.io.locking import lock_folder
 from medtranslate.pipeline import Pipeline
 from medtranslate.provenance import hash_json
 from medtranslate.report.details import EvaluationDetails
@@ -113,32 +114,33 @@ def cross_validate(
     participants = join_participants(indexes)
     count = pipeline.split.folds
     folds = draw_folds(cases, participants, pipeline.split, count=count) if count else []
-    open_run(pipeline, out, resume=resume)
-    if folds:
-        assignment = {who: _fold_name(n) for n, fold in enumerate(folds) for who in fold}
-        split_hash = _record_assignment(out / FOLDS_FILE, assignment)
-    else:
-        assignment = dict(assemble_cohort(pipeline, datasets).split.to_json()["subjects"])
-        split_hash = _record_assignment(out / SPLIT_FILE, assignment)
-    repeats = list_repeats(pipeline, folds)
-    runs = tuple(
-        run_pipeline(
-            repeat.pipeline,
-            datasets,
-            out / repeat.name,
-            resume=resume,
-            cache=out / "cache",
-            progress=progress,
+    with lock_folder(out):
+        open_run(pipeline, out, resume=resume)
+        if folds:
+            assignment = {who: _fold_name(n) for n, fold in enumerate(folds) for who in fold}
+            split_hash = _record_assignment(out / FOLDS_FILE, assignment)
+        else:
+            assignment = dict(assemble_cohort(pipeline, datasets).split.to_json()["subjects"])
+            split_hash = _record_assignment(out / SPLIT_FILE, assignment)
+        repeats = list_repeats(pipeline, folds)
+        runs = tuple(
+            run_pipeline(
+                repeat.pipeline,
+                datasets,
+                out / repeat.name,
+                resume=resume,
+                cache=out / "cache",
+                progress=progress,
+            )
+            for repeat in repeats
         )
-        for repeat in repeats
-    )
-    data = [word for path in datasets for word in ("--data", path.name)]
-    words = ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
-    first = _load(pipeline, runs[0].folder)
-    details = _describe(first, folds, repeats, split_hash, shlex.join(words))
-    scored = _predict_repeats(pipeline, repeats, runs, cases, participants, progress)
-    validation = _score(pipeline, first, scored, details, out)
-    return CrossValidation(out, runs, validation)
+        data = [word for path in datasets for word in ("--data", path.name)]
+        words = ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
+        first = _load(pipeline, runs[0].folder)
+        details = _describe(first, folds, repeats, split_hash, shlex.join(words))
+        scored = _predict_repeats(pipeline, repeats, runs, cases, participants, progress)
+        validation = _score(pipeline, first, scored, details, out)
+        return CrossValidation(out, runs, validation)
 
 
 def is_repeated(pipeline: Pipeline) -> bool:

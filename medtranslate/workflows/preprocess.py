@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.index import index_datasets
+from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
 from medtranslate.io.atomic import write_json
+from medtranslate.io.locking import lock_folder
 from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
+from medtranslate.preprocess.preparation import hash_settings, used_versions
 from medtranslate.preprocess.settings import PreprocessSettings
-from medtranslate.provenance import hash_file
+from medtranslate.provenance import hash_file, hash_json
 from medtranslate.volume import Volume
+from medtranslate.workflows.distribution import Failure, distribute
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.status import read_done, write_done, write_failed
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,11 +39,25 @@ class PreprocessingResult:
         record: Path of ``preprocessing.json``.
         cases: Names of the prepared cases, sorted.
         worse: Names of those whose registration made the pair worse.
+        failed: Names of those that could not be prepared, and why.
+        kept: Names of those that were there already and still fit.
     """
 
     record: Path
     cases: tuple[str, ...]
     worse: tuple[str, ...]
+    failed: Mapping[str, str] = field(default_factory=dict)
+    kept: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaseToPrepare:
+    """All that a worker needs to prepare one case."""
+
+    settings: PreprocessSettings
+    case: Case
+    out: Path
+    cache: Path | None
 
 
 def preprocess_dataset(
@@ -47,23 +66,27 @@ def preprocess_dataset(
     out: Path,
     *,
     cache: Path | None = None,
+    cluster: str | None = None,
     progress: Progress | None = None,
 ) -> PreprocessingResult:
     """Prepare every case as the pipeline says, and write volumes and ``preprocessing.json``.
+
+    A case that fails does not stop the others. What is there already and still fits its inputs,
+    the settings and the library versions is kept.
 
     Args:
         pipeline: Which contrasts and which steps.
         datasets: BIDS folders or CSV tables.
         out: Gets ``NAME_source.nii.gz``, ``NAME_target.nii.gz``, ``NAME_mask.nii.gz``, all
-            normalised on the model grid, and the record.
+            normalised on the model grid, the record, and a status file a case.
         cache: Folder of prepared scans; none is kept if None.
+        cluster: Where the work is done, see :func:`distribute`.
         progress: Told how far things are.
 
     Raises:
-        DatasetError: If nothing can be paired.
-        VolumeReadError: If a scan cannot be used.
-        GeometryError: If grids do not fit together.
-        VolumeWriteError: If something cannot be written.
+        ConfigError: If the cluster cannot be reached, or another run writes into ``out``.
+        DatasetError: If nothing can be paired, or no case could be prepared.
+        VolumeWriteError: If the record cannot be written.
     """
     progress = progress or NoProgress()
     cases = find_cases(
@@ -72,13 +95,77 @@ def preprocess_dataset(
         target=pipeline.target,
         mask=pipeline.mask,
     )
-    records: dict[str, dict[str, Any]] = {}  # plain data for JSON
-    for case, arrays in prepare_cases(pipeline, cases, cache=cache, progress=progress):
-        written = _write_images(out, case.name, arrays)
-        records[case.name] = describe_case(case, arrays) | {"written": written}
-    write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
-    worse = tuple(name for name, record in records.items() if _got_worse(record))
-    return PreprocessingResult(out / RECORD_FILE, tuple(records), worse)
+    with lock_folder(out):
+        return _prepare_all(pipeline.preprocess, cases, out, cache, cluster, progress)
+
+
+def _prepare_all(
+    settings: PreprocessSettings,
+    cases: Sequence[Case],
+    out: Path,
+    cache: Path | None,
+    cluster: str | None,
+    progress: Progress,
+) -> PreprocessingResult:
+    keys = {case.name: _made_from(settings, case) for case in cases}
+    records = {case.name: _find_kept(out, case.name, keys[case.name]) for case in cases}
+    kept = tuple(name for name, record in records.items() if record is not None)
+    missing = [CaseToPrepare(settings, case, out, cache) for case in cases if case.name not in kept]
+    progress.stage("prepare", len(cases))
+    progress.update(len(kept))
+    failed: dict[str, str] = {}
+    for number, result in distribute(_prepare_one, missing, cluster=cluster):
+        name = missing[number].case.name
+        if isinstance(result, Failure):
+            failed[name] = result.why
+            write_failed(out, name, result.why)
+        else:
+            records[name] = result
+            write_done(out, name, {"made_from": keys[name], "case": result})
+        progress.update(len(failed) + sum(record is not None for record in records.values()), name)
+    done = {name: record for name, record in records.items() if record is not None}
+    if not done:
+        reasons = "\n  ".join(f"{name}: {why}" for name, why in failed.items())
+        raise DatasetError(f"no case could be prepared:\n  {reasons}")
+    write_json(out / RECORD_FILE, describe_preprocessing(settings, done))
+    worse = tuple(name for name, record in done.items() if _got_worse(record))
+    return PreprocessingResult(out / RECORD_FILE, tuple(done), worse, failed, kept)
+
+
+def _made_from(settings: PreprocessSettings, case: Case) -> str:
+    """Hash of all that a prepared case depends on."""
+    files = (case.source, case.target, case.mask, case.transform)
+    hashes = [hash_file(path) if path is not None and path.is_file() else None for path in files]
+    return hash_json(
+        {"files": hashes, "settings": hash_settings(settings), "versions": used_versions()}
+    )
+
+
+def _find_kept(out: Path, name: str, made_from: str) -> dict[str, Any] | None:
+    """The record of a case whose files are there as they were written, from the same inputs."""
+    record = read_done(out, name)
+    if record is None or record.get("made_from") != made_from:
+        return None
+    case: dict[str, Any] = record["case"]
+    for written in case["written"].values():
+        path = out / written["file"]
+        if not path.is_file() or hash_file(path) != written["sha256"]:
+            return None
+    return case
+
+
+def _prepare_one(job: CaseToPrepare) -> dict[str, Any]:
+    case = job.case
+    arrays = load_or_prepare(
+        job.settings,
+        name=case.name,
+        source=case.source,
+        target=case.target,
+        mask=case.mask,
+        transform=case.transform,
+        cache=job.cache,
+    )
+    return describe_case(case, arrays) | {"written": _write_images(job.out, case.name, arrays)}
 
 
 def prepare_cases(

@@ -10,11 +10,12 @@ from typing import Any
 
 from medtranslate.checkpoint import load_model
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
+from medtranslate.io.locking import lock_folder
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.train import train
+from medtranslate.workflows.train import train_in_locked
 from medtranslate.workflows.translate import Translation, translate_cases
 from medtranslate.workflows.validate import Validation, score_cases
 
@@ -63,10 +64,25 @@ def run_pipeline(
         progress: Told how far things are.
 
     Raises:
-        ConfigError: If ``out`` holds a run and ``resume`` is not set, or one of another pipeline.
+        ConfigError: If ``out`` holds a run and ``resume`` is not set, one of another pipeline, or
+            one that is being written.
         DatasetError: If scans cannot be paired, people would leak, or nobody is held out.
     """
-    progress = progress or NoProgress()
+    with lock_folder(out):
+        return _run_in_locked(
+            pipeline, datasets, out, resume=resume, cache=cache, progress=progress or NoProgress()
+        )
+
+
+def _run_in_locked(
+    pipeline: Pipeline,
+    datasets: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool,
+    cache: Path | None,
+    progress: Progress,
+) -> RunResult:
     cohort = assemble_cohort(pipeline, datasets)
     held_out = cohort.part("test")
     if not held_out:
@@ -80,7 +96,7 @@ def run_pipeline(
             " split.val, or set evaluation.uncertainty: false"
         )
     if not (resume and _is_trained(pipeline, cohort, out)):
-        train(pipeline, datasets, out, resume=resume, cache=cache, progress=progress)
+        train_in_locked(pipeline, datasets, out, resume=resume, cache=cache, progress=progress)
     translator = load_chosen_translator(out, uncertainty=pipeline.evaluation.uncertainty)
     translation = translate_cases(
         translator, held_out, out / "predictions", keep=resume, progress=progress

@@ -17,6 +17,7 @@ from medtranslate.geometry import Geometry
 from medtranslate.inference.predict import predict
 from medtranslate.io import read_header
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.locking import lock_folder
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoring import score_case
@@ -81,10 +82,27 @@ def train(
         The model folder.
 
     Raises:
-        ConfigError: If ``out`` holds a run and ``resume`` is not set, or one of another pipeline.
+        ConfigError: If ``out`` holds a run and ``resume`` is not set, one of another pipeline, or
+            one that is being written.
         DatasetError: If scans cannot be paired or people would leak between the splits.
+        StopRequested: If somebody asked to stop; ``resume`` goes on.
     """
-    progress = progress or NoProgress()
+    with lock_folder(out):
+        return train_in_locked(
+            pipeline, datasets, out, resume=resume, cache=cache, progress=progress or NoProgress()
+        )
+
+
+def train_in_locked(
+    pipeline: Pipeline,
+    datasets: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool,
+    cache: Path | None,
+    progress: Progress,
+) -> Path:
+    """:func:`train` for whoever has locked ``out`` already."""
     cohort = assemble_cohort(pipeline, datasets)
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())

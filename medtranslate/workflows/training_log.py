@@ -1,13 +1,18 @@
-"""The record of a training: ``metrics.csv`` and TensorBoard events."""
+"""The record of a training: ``metrics.csv``, ``skipped.csv`` and TensorBoard events."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
+
+from medtranslate.io.atomic import describe_failure, write_text
 
 _COLUMNS = (
     "step",
@@ -20,22 +25,27 @@ _COLUMNS = (
     "val_ssim",
     "val_mae",
 )
+_SKIPPED_COLUMNS = ("step", "batch")
 _EVERY_STEPS = 10
 
 
 class TrainingLog:
-    """Writes loss terms every ten steps (their mean) and validation scores when they come."""
+    """Writes loss terms every ten steps (their mean) and validation scores when they come.
+
+    Attributes:
+        skipped_file: Lists the updates that were left out.
+    """
 
     def __init__(self, folder: Path, *, first_step: int) -> None:
         """Open the log; rows after ``first_step``, left by an interrupted training, go."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "metrics.csv"
-        kept = _rows_until(path, first_step)
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._table = csv.DictWriter(self._file, _COLUMNS)
-        self._table.writeheader()
-        self._table.writerows(kept)
-        self._events = SummaryWriter(str(folder), purge_step=first_step)
+        self._path = folder / "metrics.csv"
+        self.skipped_file = folder / "skipped.csv"
+        for path, columns in ((self._path, _COLUMNS), (self.skipped_file, _SKIPPED_COLUMNS)):
+            _cut_table(path, columns, first_step)
+        with self._telling():
+            self._file = self._path.open("a", newline="", encoding="utf-8")
+            self._table = csv.DictWriter(self._file, _COLUMNS, lineterminator="\n")
+            self._events = SummaryWriter(str(folder), purge_step=first_step)
         self._waiting: list[dict[str, float]] = []
 
     def __enter__(self) -> TrainingLog:
@@ -47,8 +57,10 @@ class TrainingLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._events.close()
-        self._file.close()
+        # After an error, most likely a full disk, closing fails too and would hide it.
+        with self._telling() if kind is None else contextlib.suppress(OSError):
+            self._file.close()
+            self._events.close()
 
     def add_terms(
         self, step: int, seconds: float, terms: dict[str, float], num_skipped: int
@@ -67,27 +79,56 @@ class TrainingLog:
             {"step": step, "seconds": round(seconds, 2), "num_skipped": num_skipped} | means
         )
 
-    def add_scores(self, step: int, scores: dict[str, float]) -> None:
-        """Write validation scores."""
+    def add_skipped(self, step: int, batch: str) -> None:
+        """Write down an update that was left out, and of which patches."""
+        with self._telling(), self.skipped_file.open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerow([step, batch])
+
+    def add_validation(
+        self, step: int, scores: dict[str, float], picture: np.ndarray | None
+    ) -> None:
+        """Write validation scores.
+
+        Args:
+            step: Updates done so far.
+            scores: By name; none if nobody validates.
+            picture: Sample, shape ``(rows, columns)``, 0 black to 1 white.
+        """
         if scores:
             self._write({"step": step} | {f"val_{name}": value for name, value in scores.items()})
-
-    def add_picture(self, step: int, panels: np.ndarray) -> None:
-        """Add a sample picture: shape ``(rows, columns)``, 0 black to 1 white."""
-        self._events.add_image(
-            "validation/source_prediction_target", panels, step, dataformats="HW"
-        )
+        if picture is not None:
+            with self._telling():
+                self._events.add_image(
+                    "validation/source_prediction_target", picture, step, dataformats="HW"
+                )
 
     def _write(self, row: dict[str, float]) -> None:
-        self._table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-        self._file.flush()
-        for name, value in row.items():
-            if name != "step":
-                self._events.add_scalar(name, value, int(row["step"]))
+        told = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+        with self._telling():
+            self._table.writerow(told)
+            self._file.flush()
+            for name, value in row.items():
+                if name != "step":
+                    self._events.add_scalar(name, value, int(row["step"]))
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Tell a full disk as what it is."""
+        try:
+            yield
+        except OSError as error:
+            raise describe_failure(self._path, error) from error
 
 
-def _rows_until(path: Path, step: int) -> list[dict[str, str]]:
-    if not step or not path.exists():
-        return []
+def _cut_table(path: Path, columns: Sequence[str], step: int) -> None:
+    """Leave a table that ends at ``step``; a last row that was cut off goes too."""
+    rows = _rows_until(path, len(columns), step) if step and path.exists() else []
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    write_text(path, text.getvalue())
+
+
+def _rows_until(path: Path, width: int, step: int) -> list[list[str]]:
     with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        rows = [row for row in csv.reader(file) if len(row) == width and row[0].isdigit()]
+    return [row for row in rows if int(row[0]) <= step]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -14,11 +15,14 @@ from torch import Tensor
 
 from medtranslate.checkpoint import load_newest_checkpoint, save_checkpoint
 from medtranslate.data.patches import PatchSampler
-from medtranslate.errors import CheckpointError
+from medtranslate.errors import CheckpointError, VolumeWriteError
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.pipeline import TrainingSettings
+from medtranslate.workflows.interruption import StopRequested, StopWatch
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.training_log import TrainingLog
+
+_LOGGER = logging.getLogger(__name__)
 
 Validate = Callable[[AbstractMethod], tuple[dict[str, float], np.ndarray | None]]
 """Scores of the averaged weights (empty if nobody validates) and a sample picture."""
@@ -42,8 +46,9 @@ class _State:
 class TrainingLoop:
     """Trains a method until its steps or its time are used up.
 
-    What resuming needs is saved after each validation. With ``num_steps``, stopping and resuming
-    gives the weights of an uninterrupted training, bit for bit on the CPU.
+    What resuming needs is saved after each validation, and when somebody asks to stop. With
+    ``num_steps``, stopping and resuming gives the weights of an uninterrupted training, bit for
+    bit on the CPU.
     """
 
     def __init__(
@@ -66,33 +71,56 @@ class TrainingLoop:
         self._progress = progress
         self._state = _State()
         self._best: dict[str, Tensor] = {}
+        self._told_skipped = False
 
     def run(self, *, resume: bool) -> dict[str, Tensor]:
         """Train to the end; the best averaged weights by validation score.
 
         Raises:
             CheckpointError: If too many updates had non-finite gradients.
+            StopRequested: If somebody asked to stop; what resuming needs is saved.
+            VolumeWriteError: If a checkpoint or the log cannot be written.
         """
         if resume:
             self._load()
         settings = self._settings
         self._progress.stage("train", settings.num_steps or settings.budget_seconds or 0)
-        with TrainingLog(self._logs, first_step=self._state.step) as log:
-            if self._state.num_validated < 0:
-                self._validate_and_save(log)
-            with closing(self._sampler.batches(self._state.step)) as batches:
-                while self._fraction() < 1:
-                    self._advance(next(batches), log)
-                    if self._fraction() * settings.num_validations >= self._state.num_validated + 1:
-                        self._validate_and_save(log)
+        with StopWatch() as watch:
+            try:
+                self._train(watch)
+            except StopRequested as request:
+                self._save()
+                raise StopRequested(request.signal, self._describe_stop()) from None
         return self._best
+
+    def _train(self, watch: StopWatch) -> None:
+        with (
+            TrainingLog(self._logs, first_step=self._state.step) as log,
+            closing(self._sampler.batches(self._state.step)) as batches,
+        ):
+            while True:
+                # A training that was stopped in a validation begins with it when it goes on.
+                if self._is_validation_due():
+                    with watch.droppable():
+                        started = time.monotonic()
+                        scores, picture = self._validate(self._method)
+                    self._keep_best(scores)
+                    log.add_validation(self._state.step, scores, picture)
+                    self._state.seconds += time.monotonic() - started
+                    self._save()
+                if self._fraction() >= 1:
+                    return
+                watch.check()
+                self._advance(next(batches), log)
 
     def _advance(self, batch: dict[str, Tensor], log: TrainingLog) -> None:
         started = time.monotonic()
+        num_skipped = self._method.num_skipped
         terms = self._method.update(batch, progress=self._fraction())
+        if self._method.num_skipped > num_skipped:
+            self._tell_skipped(log)
         self._state.step += 1
         self._state.seconds += time.monotonic() - started
-        self._check_skipped()
         log.add_terms(self._state.step, self._state.seconds, terms, self._method.num_skipped)
         done = self._state.step if self._settings.num_steps else self._state.seconds
         self._progress.update(done, f"loss {terms['loss']:.4f}  best {self._describe_best()}")
@@ -102,21 +130,23 @@ class TrainingLoop:
             return self._state.step / self._settings.num_steps
         return min(1.0, self._state.seconds / (self._settings.budget_seconds or 1.0))
 
-    def _validate_and_save(self, log: TrainingLog) -> None:
-        started = time.monotonic()
-        scores, picture = self._validate(self._method)
+    def _is_validation_due(self) -> bool:
+        return self._fraction() * self._settings.num_validations >= self._state.num_validated + 1
+
+    def _keep_best(self, scores: dict[str, float]) -> None:
         score = _rate(scores) if scores else float(self._state.step)
         if score > self._state.best_score:
             self._state.best_score, self._state.best_step = score, self._state.step
             self._state.best_psnr = scores.get("psnr", 0.0)
             weights = self._method.generator.state_dict()
             self._best = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
-        log.add_scores(self._state.step, scores)
-        if picture is not None:
-            log.add_picture(self._state.step, picture)
         self._state.num_validated = int(self._fraction() * self._settings.num_validations)
-        self._state.seconds += time.monotonic() - started
-        save_checkpoint(self._checkpoints, self._state.step, self._to_save())
+
+    def _save(self) -> None:
+        try:
+            save_checkpoint(self._checkpoints, self._state.step, self._to_save())
+        except VolumeWriteError as error:
+            raise VolumeWriteError(f"{error}, with --resume: earlier steps are kept") from error
 
     def _to_save(self) -> dict[str, Any]:
         return {"method": self._method.state(), "best": self._best, "loop": vars(self._state)}
@@ -130,14 +160,32 @@ class TrainingLoop:
         self._best = saved["best"]
         self._state = _State(**saved["loop"])
 
-    def _check_skipped(self) -> None:
-        if self._method.num_skipped > self._settings.max_skipped:
-            raise CheckpointError(
-                f"training stopped at step {self._state.step}: {self._method.num_skipped} updates"
-                " had non-finite losses or gradients (limit train.max_skipped ="
-                f" {self._settings.max_skipped}). Lower method.optimiser.learning_rate or set"
-                " train.precision: 32-true; --resume goes on from the last good checkpoint"
+    def _tell_skipped(self, log: TrainingLog) -> None:
+        """Name the batch of an update that was left out; stop if there were too many."""
+        step, count = self._state.step, self._method.num_skipped
+        batch = self._sampler.describe(step)
+        log.add_skipped(step, batch)
+        if not self._told_skipped:
+            _LOGGER.warning(
+                "step %d was left out: the loss or its gradient is not finite (%s); this and"
+                " further ones are listed in %s",
+                step,
+                batch,
+                log.skipped_file.name,
             )
+        self._told_skipped = True
+        if count > self._settings.max_skipped:
+            raise CheckpointError(
+                f"training stopped at step {step}: {count} updates had non-finite losses or"
+                f" gradients (limit train.max_skipped = {self._settings.max_skipped}), the last"
+                f" from {batch}; all are in {log.skipped_file}. The good weights of the last"
+                f" validation are kept in {self._checkpoints}. Look at these scans, or lower"
+                " method.optimiser.learning_rate or set train.precision: 32-true, and train into"
+                " a new folder"
+            )
+
+    def _describe_stop(self) -> str:
+        return f"training was stopped as asked, and saved after step {self._state.step}"
 
     def _describe_best(self) -> str:
         return f"{self._state.best_psnr:.2f} dB" if self._state.best_psnr else "-"

@@ -98,4 +98,4 @@ def _training_case(
     inputs = make_inputs(arrays.source, arrays.mask)
     mask = training_mask(arrays)
     target = level_image(pipeline, start, need_target(arrays, name), inputs=inputs, mask=mask)
-    return TrainingCase(inputs[:1], inputs[1:], target.clone(), mask)
+    return TrainingCase(inputs[:1], inputs[1:], target.clone(), mask, name)

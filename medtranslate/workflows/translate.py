@@ -167,15 +167,17 @@ def translate_cases(
     )
     progress.stage("translate", len(cases))
     scans = []
-    made = [keep and _is_made_by(translator, *pair) for pair in zip(cases, paths, strict=True)]
-    todo = [case for case, is_made in zip(cases, made, strict=True) if not is_made]
+    kept = [
+        find_kept_scan(translator, case, path) if keep else None
+        for case, path in zip(cases, paths, strict=True)
+    ]
+    todo = [case for case, was_kept in zip(cases, kept, strict=True) if was_kept is None]
     # The next scan is read and prepared while this one is predicted and written.
     ahead = work_ahead(translator.prepare, todo, depth=1)
-    for number, (case, path, is_made) in enumerate(zip(cases, paths, made, strict=True)):
+    for number, (case, path, was_kept) in enumerate(zip(cases, paths, kept, strict=True)):
         progress.update(number, case.name)
-        if is_made:
-            beside = deviation_path(path) if translator.calibration is not None else None
-            scans.append(TranslatedScan(case.name, case.source, path, kept=True, deviation=beside))
+        if was_kept is not None:
+            scans.append(was_kept)
             continue
         prepared = next(ahead)
         try:
@@ -342,6 +344,14 @@ def _check_masks(
             f"{files[0].name}: this model needs a mask (preprocess.mask: given); give it with"
             f" --mask, or give a dataset that holds '{translator.pipeline.mask}'"
         )
+
+
+def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:
+    """The synthetic scan that this model made from this source before; None if there is none."""
+    if not _is_made_by(translator, case, path):
+        return None
+    beside = deviation_path(path) if translator.calibration is not None else None
+    return TranslatedScan(case.name, case.source, path, kept=True, deviation=beside)
 
 
 def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def validate(
     out: Path,
     *,
     choices: ValidationChoices | None = None,
+    predict: Callable[[Translator, Sequence[Case]], Mapping[str, Path]] | None = None,
     progress: Progress | None = None,
 ) -> Validation:
     """Score a model on held-out people.
@@ -83,6 +84,8 @@ def validate(
         datasets: BIDS folders or tables with source and target.
         out: Folder for the tables and the report.
         choices: What to do beside scoring.
+        predict: Makes the synthetic scans, by case name, before any is scored; a case it leaves out
+            is not scored. They are predicted one by one if None.
         progress: Told how far things are.
 
     Raises:
@@ -111,13 +114,15 @@ def validate(
             " would say nothing about other people; give a dataset of those, or mark every page by"
             " --even-though-seen-in-training"
         )
+    written = None if predict is None else predict(translator, scored)
     downstream = choices.downstream
     wanted = pipeline.evaluation.downstream if downstream is None else downstream
     words = ["medtranslate", "validate", model.name, *_data_words(datasets), *choices.to_words()]
     return score_cases(
         translator,
-        scored,
+        [case for case in scored if written is None or case.name in written],
         out,
+        predictions=written,
         choices=choices,
         training=choose_training_cases(cases, translator.split) if wanted else (),
         participants=join_participants(indexes),

@@ -10,7 +10,7 @@ import torch
 
 from medtranslate.checkpoint import find_model, load_model, save_model
 from medtranslate.checkpoint.sealing import seal
-from medtranslate.errors import CheckpointError
+from medtranslate.errors import CheckpointError, VolumeWriteError
 from medtranslate.provenance import hash_bytes
 from medtranslate.volume import CT_SCALE, IntensityScale
 
@@ -77,7 +77,7 @@ def test_a_failed_save_leaves_the_old_model(tmp_path, monkeypatch):
         raise OSError("disk")
 
     monkeypatch.setattr("medtranslate.checkpoint.model.write_text", fail)
-    with pytest.raises(OSError, match="disk"):
+    with pytest.raises(VolumeWriteError, match="disk"):
         save(tmp_path / "model", fill=9.0)
 
     torch.testing.assert_close(

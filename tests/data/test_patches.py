@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -115,3 +117,16 @@ def test_only_left_and_right_are_mirrored():
     changed = build_augmentation(settings)(dict(vars(case)))
 
     np.testing.assert_array_equal(changed["source"], case.source.flip(1))
+
+
+def test_the_patches_of_a_batch_lie_where_its_description_says():
+    cases = {f"case-{seed}": replace(_case(seed=seed), name=f"case-{seed}") for seed in (1, 2)}
+    sampler = _sampler(list(cases.values()))
+
+    for patch, described in zip(
+        sampler.draw(4)["source"], sampler.describe(4).split("; "), strict=True
+    ):
+        name, _, place = described.partition(" at ")
+        i, j, k = map(int, place.split(", "))
+        expected = cases[name].source[0, i : i + 16, j : j + 16, k : k + 16]
+        torch.testing.assert_close(patch[0], expected)

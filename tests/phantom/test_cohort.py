@@ -194,3 +194,13 @@ def test_a_sample_person_can_be_made_again_voxel_by_voxel(template: Template) ->
         stored = read_volume(SAMPLE / f"sub-{name}" / folder / f"sub-{name}_{suffix}.nii.gz")
         np.testing.assert_array_equal(stored.array, volume.array)
         assert stored.geometry.matches(grid)
+
+
+def test_a_cohort_is_complete_or_absent(tmp_path):
+    def stop(number, name):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_cohort(tmp_path / "cohort", subjects=2, seed=1, spacing_mm=16.0, on_person=stop)
+
+    assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,7 @@ def test_resuming_trains_nothing_again(finished, people, make_pipeline, monkeypa
     def refuse(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(run_module, "train", refuse)
+    monkeypatch.setattr(run_module, "train_in_locked", refuse)
 
     again = cross_validate(make_pipeline(**SETTINGS), [people], finished.folder, resume=True)
 

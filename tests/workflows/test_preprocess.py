@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import nibabel
 import numpy as np
@@ -56,9 +57,9 @@ def test_a_second_run_writes_the_same_bytes(cohort, make_pipeline, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     preprocess_dataset(make_pipeline(), [cohort], first, cache=tmp_path / "cache")
     preprocess_dataset(make_pipeline(), [cohort], second, cache=tmp_path / "cache")
-    names = sorted(path.name for path in first.iterdir())
-    assert len(names) == 5 * 4 + 1
-    assert names == sorted(path.name for path in second.iterdir())
+    names = sorted(str(path.relative_to(first)) for path in first.rglob("*.*"))
+    assert len(names) == 5 * 4 + 1 + 5
+    assert names == sorted(str(path.relative_to(second)) for path in second.rglob("*.*"))
     for name in names:
         assert (first / name).read_bytes() == (second / name).read_bytes()
 
@@ -73,3 +74,33 @@ def test_the_written_source_lies_where_the_scan_lies(cohort, make_pipeline, tmp_
         return (volume.geometry.affine @ [*index, 1])[:3]
 
     np.testing.assert_allclose(centre(written), centre(scan), atol=1e-3)
+
+
+def test_what_is_prepared_is_kept_and_the_rest_done(cohort, make_pipeline, tmp_path):
+    first = preprocess_dataset(make_pipeline(), [cohort], tmp_path)
+    record = (tmp_path / RECORD_FILE).read_bytes()
+    (tmp_path / f"{first.cases[1]}_target.nii.gz").write_bytes(b"damaged")
+    (tmp_path / "status" / f"{first.cases[3]}.json").unlink()
+
+    again = preprocess_dataset(make_pipeline(), [cohort], tmp_path)
+    changed = preprocess_dataset(
+        make_pipeline(preprocess={"crop_margin_mm": 4.0}), [cohort], tmp_path
+    )
+
+    assert again.kept == (first.cases[0], first.cases[2], first.cases[4])
+    assert (tmp_path / RECORD_FILE).read_bytes() != record, "the settings changed"
+    assert changed.kept == ()
+
+
+def test_a_case_that_fails_is_told_and_the_others_are_done(cohort, make_pipeline, tmp_path):
+    dataset = tmp_path / "toy"
+    shutil.copytree(cohort, dataset)
+    (dataset / "sub-02" / "anat" / "sub-02_T2w.nii.gz").write_bytes(b"no scan")
+
+    result = preprocess_dataset(make_pipeline(), [dataset], tmp_path / "out")
+
+    assert list(result.failed) == ["toy_02"]
+    assert len(result.cases) == 4
+    status = json.loads((tmp_path / "out" / "status" / "toy_02.json").read_text())
+    assert status == {"case": "toy_02", "state": "failed", "why": result.failed["toy_02"]}
+    assert "sub-02_T2w.nii.gz" in status["why"]

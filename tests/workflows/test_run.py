@@ -63,7 +63,7 @@ def test_resuming_a_finished_run_trains_and_translates_nothing(
     def refuse(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(module, "train", refuse)
+    monkeypatch.setattr(module, "train_in_locked", refuse)
     times = {p: p.stat().st_mtime_ns for p in finished.folder.rglob("*_T2w.nii.gz")}
 
     again = run_pipeline(make_pipeline(), [cohort], finished.folder, resume=True)

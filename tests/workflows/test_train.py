@@ -4,12 +4,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
-from medtranslate.checkpoint import load_model
-from medtranslate.errors import ConfigError
+from medtranslate.checkpoint import load_model, load_newest_checkpoint
+from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
+from medtranslate.methods import optimisation
 from medtranslate.pipeline import pipeline_from_json
 from medtranslate.volume import Volume
 from medtranslate.workflows.progress import NoProgress
@@ -162,3 +164,23 @@ def test_the_run_folder_verifies_and_names_the_scans_it_saw(cohort, tmp_path):
     assert verification.checks
     assert all(check.holds for check in verification.checks)
     assert sorted(load_model(model).config["inputs"].values()) == ["toy/01", "toy/02", "toy/03"]
+
+
+def test_batches_that_give_no_finite_loss_are_named_and_good_weights_kept(
+    cohort, tmp_path, monkeypatch
+):
+    def spoil(target, prediction, mask, *, settings):
+        return prediction.sum() * float("nan")
+
+    monkeypatch.setattr(optimisation, "reconstruction_loss", spoil)
+
+    with pytest.raises(
+        CheckpointError, match=r"step 2: 3 updates .* the last from toy_0[12] at \d"
+    ):
+        train(_pipeline(max_skipped=2), [cohort], tmp_path)
+
+    rows = (tmp_path / "logs" / "skipped.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "0", "1", "2"]
+    step, state = load_newest_checkpoint(tmp_path / "checkpoints")
+    assert step == 2
+    assert all(torch.isfinite(weights).all() for weights in state["best"].values())

@@ -1,0 +1,134 @@
+"""One job for each of many cases: in this process, or on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from medtranslate.errors import ConfigError, MedTranslateError, MissingExtraError
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
+_CONNECT_SECONDS = 30
+_DIED = (
+    "every worker process that tried it died: ended from outside, or by the system for want of"
+    " memory. See the workers' logs, and give them more memory"
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a case could not be done."""
+
+    why: str
+
+
+def distribute(
+    job: Callable[[Item], Result], items: Sequence[Item], *, cluster: str | None
+) -> Iterator[tuple[int, Result | Failure]]:
+    """Do a job for each item; one that fails does not stop the others.
+
+    Args:
+        job: A function of a module, so that other processes can find it; what it takes and returns
+            is plain data.
+        items: What to do it for.
+        cluster: ``tcp://HOST:PORT`` of a Dask scheduler, ``local:N``, ``slurm:N`` or ``pbs:N`` for
+            N workers started for this call; this process if None.
+
+    Yields:
+        Number of the item and its result, as they come.
+
+    Raises:
+        ConfigError: If the cluster cannot be understood or reached.
+        MissingExtraError: If Dask is not installed.
+    """
+    if cluster is None:
+        yield from ((number, _attempt(job, item)) for number, item in enumerate(items))
+        return
+    with connect_cluster(cluster) as client:
+        yield from _gather(client, job, items)
+
+
+def _attempt(job: Callable[[Item], Result], item: Item) -> Result | Failure:
+    try:
+        return job(item)
+    except MedTranslateError as error:
+        return Failure(str(error))
+
+
+def _gather(
+    client: Client, job: Callable[[Item], Result], items: Sequence[Item]
+) -> Iterator[tuple[int, Result | Failure]]:
+    from distributed import KilledWorker, as_completed
+
+    numbers = {client.submit(job, item, pure=False): n for n, item in enumerate(items)}
+    for future in as_completed(numbers):
+        error = future.exception()
+        if error is None:
+            yield numbers[future], future.result()
+        elif isinstance(error, KilledWorker):
+            yield (
+                numbers[future],
+                Failure(_DIED),
+            )
+        elif isinstance(error, MedTranslateError):
+            yield numbers[future], Failure(str(error))
+        else:
+            raise error
+        future.release()
+
+
+@contextlib.contextmanager
+def connect_cluster(cluster: str) -> Iterator[Client]:
+    """A client of the cluster that ``cluster`` means; see :func:`distribute`."""
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MissingExtraError("distributed", "cluster") from None
+    with _find_cluster(cluster) as address:
+        try:
+            client = Client(address, timeout=_CONNECT_SECONDS)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise ConfigError(
+                f"--cluster {cluster}: no Dask scheduler answers there ({error}). Start one with"
+                " 'dask scheduler' and workers with 'dask worker'"
+            ) from error
+        with client:
+            yield client
+
+
+@contextlib.contextmanager
+def _find_cluster(cluster: str) -> Iterator[Any]:  # Any: an address, or a cluster of Dask
+    if re.match(r"^(tcp|tls)://.+:\d+$", cluster):
+        yield cluster
+        return
+    kind, _, count = cluster.partition(":")
+    if kind not in ("local", *_QUEUES) or not re.match(r"^[1-9]\d{0,4}$", count):
+        raise ConfigError(
+            f"--cluster {cluster}: expected tcp://HOST:PORT of a Dask scheduler, or local:N,"
+            " slurm:N or pbs:N to start N workers"
+        )
+    with _start_cluster(kind, int(count)) as started:
+        yield started
+
+
+def _start_cluster(kind: str, count: int) -> Any:  # Any: dask-jobqueue ships no types
+    if kind == "local":
+        from distributed import LocalCluster
+
+        return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+    try:
+        import dask_jobqueue
+    except ImportError:
+        raise MissingExtraError("dask-jobqueue", "cluster") from None
+    queue = getattr(dask_jobqueue, _QUEUES[kind])()
+    queue.scale(jobs=count)
+    return queue

@@ -1,0 +1,176 @@
+"""Translate many scans on several machines, each scan once, however often it is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from medtranslate.data.cases import Case
+from medtranslate.errors import CheckpointError, DatasetError
+from medtranslate.inference.settings import InferenceChoices
+from medtranslate.io.locking import lock_folder
+from medtranslate.workflows.distribution import Failure, distribute
+from medtranslate.workflows.ensemble import load_chosen_translator
+from medtranslate.workflows.outputs import describe_dataset, is_scan_file, plan_outputs
+from medtranslate.workflows.prediction import Translator
+from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.status import write_done, write_failed
+from medtranslate.workflows.translate import (
+    TranslatedScan,
+    Translation,
+    collect_cases,
+    find_kept_scan,
+    translate_prepared,
+)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model predicts, and how; see :func:`load_chosen_translator`."""
+
+    model: Path
+    uncertainty: bool | None = None
+    companions: tuple[Path, ...] = ()
+    inference: InferenceChoices = field(default_factory=InferenceChoices)
+
+    def load(self) -> Translator:
+        """The model, ready to predict."""
+        return load_chosen_translator(
+            self.model,
+            uncertainty=self.uncertainty,
+            companions=self.companions,
+            inference=self.inference,
+        )
+
+
+@dataclass(frozen=True)
+class ScanToTranslate:
+    """All that a worker needs to make one synthetic scan.
+
+    Attributes:
+        choice: The model; paths must mean the same on every machine.
+        model_sha256: Identifies the model that is meant.
+        case: The scan.
+        path: Where the synthetic one goes.
+    """
+
+    choice: ModelChoice
+    model_sha256: str
+    case: Case
+    path: Path
+
+
+def translate_on_cluster(
+    choice: ModelChoice,
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    cluster: str,
+    progress: Progress | None = None,
+) -> Translation:
+    """Make the synthetic scan of each source; as :func:`translate`, on several machines.
+
+    Args:
+        choice: The model.
+        sources: Scans, or datasets; on a disk that every machine sees under the same path.
+        out: Folder that becomes a BIDS derivative dataset.
+        cluster: Where the work is done, see :func:`distribute`.
+        progress: Told how far things are.
+
+    Raises:
+        CheckpointError: If a model cannot be used.
+        ConfigError: If the cluster cannot be reached, or another run writes into ``out``.
+        DatasetError: If a source is not there, or ``out`` would overwrite something not ours.
+    """
+    translator = choice.load()
+    cases = collect_cases(translator, sources)
+    return translate_cohort(
+        translator, choice, cases, out, cluster=cluster, progress=progress or NoProgress()
+    )
+
+
+def translate_cohort(
+    translator: Translator,
+    choice: ModelChoice,
+    cases: Sequence[Case],
+    out: Path,
+    *,
+    cluster: str,
+    progress: Progress,
+) -> Translation:
+    """Make the synthetic scans that are not there yet, and a status file for each.
+
+    Args:
+        translator: The model that ``choice`` loads.
+        choice: How the workers load it.
+        cases: What to translate.
+        out: Folder that becomes a BIDS derivative dataset.
+        cluster: Where the work is done, see :func:`distribute`.
+        progress: Told how far things are.
+
+    Raises:
+        ConfigError: If the cluster cannot be reached, or another run writes into ``out``.
+        DatasetError: If ``out`` would overwrite something not ours.
+    """
+    if is_scan_file(out):
+        raise DatasetError(f"--out {out.name} is one file; with --cluster give a folder")
+    has_deviation = translator.calibration is not None
+    paths = plan_outputs(cases, translator.pipeline.target, out, with_deviation=has_deviation)
+    model = translator.model.sha256
+    with lock_folder(out):
+        scans = {
+            case.name: find_kept_scan(translator, case, path)
+            for case, path in zip(cases, paths, strict=True)
+        }
+        for scan in scans.values():
+            if scan is not None:
+                _write_status(out, scan)
+        missing = [
+            ScanToTranslate(choice, model, case, path)
+            for case, path in zip(cases, paths, strict=True)
+            if scans[case.name] is None
+        ]
+        done = len(cases) - len(missing)
+        progress.stage("translate", len(cases))
+        progress.update(done, f"{done} there already" if done else "")
+        for number, result in distribute(_translate_one, missing, cluster=cluster):
+            scan = _record(out, missing[number].case, result)
+            scans[scan.case] = scan
+            done += 1
+            progress.update(done, scan.case)
+        finished = tuple(scan for scan in scans.values() if scan is not None)
+        if any(scan.output for scan in finished):
+            describe_dataset(out, target=translator.pipeline.target)
+    return Translation(model, finished)
+
+
+def _record(out: Path, case: Case, result: TranslatedScan | Failure) -> TranslatedScan:
+    if isinstance(result, Failure):
+        write_failed(out, case.name, result.why)
+        return TranslatedScan(case.name, case.source, None, error=result.why)
+    _write_status(out, result)
+    return result
+
+
+def _write_status(out: Path, scan: TranslatedScan) -> None:
+    if scan.output is not None:
+        write_done(out, scan.case, {"output": scan.output.relative_to(out).as_posix()})
+
+
+def _translate_one(scan: ScanToTranslate) -> TranslatedScan:
+    translator = _load_once(scan.choice, scan.model_sha256)
+    if translator.model.sha256 != scan.model_sha256:
+        raise CheckpointError(
+            f"{translator.model.folder}: the worker finds another model there than was asked for;"
+            " do all machines see the same folder?"
+        )
+    prepared = translator.prepare(scan.case)
+    return translate_prepared(translator, scan.case, prepared, scan.path)
+
+
+@lru_cache(maxsize=1)
+def _load_once(choice: ModelChoice, model_sha256: str) -> Translator:
+    """A worker translates one scan after another with the model it has loaded."""
+    return choice.load()

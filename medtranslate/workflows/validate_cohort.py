@@ -1,0 +1,72 @@
+"""Validate with the synthetic scans made on several machines; scoring is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medtranslate.data.cases import Case
+from medtranslate.errors import DatasetError
+from medtranslate.workflows.prediction import Translator
+from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.translate import Translation
+from medtranslate.workflows.translate_cohort import ModelChoice, translate_cohort
+from medtranslate.workflows.validate import Validation, validate
+from medtranslate.workflows.validation_choices import ValidationChoices
+
+PREDICTIONS_FOLDER = "predictions"
+"""Where the synthetic scans lie, in the folder of the scores."""
+
+
+@dataclass(frozen=True)
+class CohortValidation:
+    """Scores of those who could be predicted, and what became of every source."""
+
+    validation: Validation
+    translation: Translation
+
+
+def validate_on_cluster(
+    model: Path,
+    datasets: Sequence[Path],
+    out: Path,
+    *,
+    cluster: str,
+    choices: ValidationChoices,
+    progress: Progress | None = None,
+) -> CohortValidation:
+    """Score a model on held-out people, as :func:`validate`.
+
+    The synthetic scans are kept in ``out/predictions``: called again, only the missing ones are
+    made. People whose scan cannot be made are told and not scored.
+
+    Args:
+        model: Run folder or its ``model/``.
+        datasets: BIDS folders or tables; on a disk that every machine sees under the same path.
+        out: Folder for the scans, the tables and the report.
+        cluster: Where the scans are made, see :func:`distribute`.
+        choices: What to do beside scoring.
+        progress: Told how far things are.
+
+    Raises:
+        DatasetError: If nobody was held out, or no scan could be made.
+        ConfigError: If the cluster cannot be reached.
+    """
+    progress = progress or NoProgress()
+    choice = ModelChoice(model, choices.uncertainty, tuple(choices.companions), choices.inference)
+    made: list[Translation] = []
+
+    def predict(translator: Translator, cases: Sequence[Case]) -> Mapping[str, Path]:
+        folder = out / PREDICTIONS_FOLDER
+        made.append(
+            translate_cohort(translator, choice, cases, folder, cluster=cluster, progress=progress)
+        )
+        written = {scan.case: scan.output for scan in made[0].scans if scan.output is not None}
+        if not written:
+            reasons = "\n  ".join(f"{scan.case}: {scan.error}" for scan in made[0].failed)
+            raise DatasetError(f"no held-out person could be translated:\n  {reasons}")
+        return written
+
+    validation = validate(model, datasets, out, choices=choices, predict=predict, progress=progress)
+    return CohortValidation(validation, made[0])

@@ -1,0 +1,77 @@
+"""Many cases, here and on worker processes, one of which dies."""
+
+import math
+import os
+import signal
+import time
+
+import pytest
+
+from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.workflows import distribution
+from medtranslate.workflows.distribution import Failure, distribute
+
+distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+
+
+def double(number: int) -> int:
+    if number == 3:
+        raise DatasetError("3 is no good")
+    return 2 * number
+
+
+def test_in_this_process_one_failure_does_not_stop_the_others():
+    assert list(distribute(double, [1, 3, 5], cluster=None)) == [
+        (0, 2),
+        (1, Failure("3 is no good")),
+        (2, 10),
+    ]
+
+
+@pytest.mark.parametrize("cluster", ["tcp://nowhere", "local", "local:0", "slurm:-1", "moon:3"])
+def test_a_cluster_that_means_nothing_is_refused(cluster):
+    with pytest.raises(ConfigError, match="expected tcp://HOST:PORT"):
+        list(distribute(double, [1], cluster=cluster))
+
+
+@pytest.fixture
+def cluster():
+    """A scheduler and two worker processes on this machine."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+    ) as started:
+        yield started
+
+
+def test_a_worker_killed_in_the_middle_costs_nothing(cluster):
+    """Pauses of different lengths: jobs that every worker finds, and that take time."""
+    first = cluster.workers[0].pid
+    seen = []
+
+    for number, result in distribute(time.sleep, [0.2 + n / 100 for n in range(12)],
+                                     cluster=cluster.scheduler_address):  # fmt: skip
+        if not seen:
+            os.kill(first, signal.SIGKILL)
+        seen.append((number, result))
+
+    assert sorted(seen) == [(number, None) for number in range(12)]
+
+
+def test_a_case_that_kills_every_worker_is_told(cluster):
+    cluster.scheduler.allowed_failures = 0
+
+    results = dict(distribute(os._exit, [0], cluster=cluster.scheduler_address))
+
+    assert "every worker process that tried it died" in results[0].why
+
+
+def test_workers_are_started_and_stopped_for_the_call():
+    results = dict(distribute(math.sqrt, [4.0, 9.0], cluster="local:1"))
+
+    assert results == {0: 2.0, 1: 3.0}
+
+
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setattr(distribution, "_CONNECT_SECONDS", 0.2)
+    with pytest.raises(ConfigError, match="no Dask scheduler answers there"):
+        list(distribute(double, [1], cluster="tcp://127.0.0.1:9"))

@@ -1,0 +1,50 @@
+"""Validation of scans that a cluster made says what validation says."""
+
+import shutil
+
+import pytest
+
+from medtranslate.cli.output import ExitCode
+from medtranslate.cli.summaries import show_cohort_validation
+from medtranslate.workflows import translate_cohort as module
+from medtranslate.workflows import validate as validate_module
+from medtranslate.workflows.distribution import distribute
+from medtranslate.workflows.validate import validate
+from medtranslate.workflows.validate_cohort import validate_on_cluster
+from medtranslate.workflows.validation_choices import ValidationChoices
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """The work of the cluster is done here, and only the protocol's scores are taken."""
+    monkeypatch.setattr(
+        module, "distribute", lambda job, items, *, cluster: distribute(job, items, cluster=None)
+    )
+    monkeypatch.setattr(validate_module, "choose_analyses", lambda **_: [])
+
+
+def test_the_scores_are_those_of_validate(trained, cohort, tmp_path):
+    plain = validate(trained, [cohort], tmp_path / "plain")
+
+    many = validate_on_cluster(
+        trained, [cohort], tmp_path / "many", cluster="local:1", choices=ValidationChoices()
+    )
+
+    assert many.validation.summary["metrics"] == plain.summary["metrics"]
+    assert many.validation.scored == ("toy/04", "toy/05")
+    assert len(list((tmp_path / "many" / "predictions" / "status").iterdir())) == 2
+
+
+def test_who_cannot_be_predicted_is_told_and_not_scored(trained, cohort, tmp_path):
+    dataset = tmp_path / "toy"
+    shutil.copytree(cohort, dataset)
+    (dataset / "sub-05" / "anat" / "sub-05_T1w.nii.gz").write_bytes(b"no scan")
+
+    result = validate_on_cluster(
+        trained, [dataset], tmp_path / "out", cluster="local:1", choices=ValidationChoices()
+    )
+
+    assert result.validation.scored == ("toy/04",)
+    shown = show_cohort_validation(result)
+    assert shown.code is ExitCode.PARTLY
+    assert [scan["error"] is None for scan in shown.data["translation"]["scans"]] == [True, False]
