@@ -12,6 +12,7 @@ from medtranslate.cli.options import (
     Checklist,
     Companions,
     Data,
+    Fix,
     Json,
     Model,
     Out,
@@ -45,17 +46,20 @@ def translate(
     ] = None,
     uncertainty: Uncertainty = False,
     companions: Companions = None,
+    fix: Fix = None,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_translation
+        from medtranslate.io.dicom.location import Fixes, with_fixes
         from medtranslate.workflows.translate import translate as translate_sources
 
+        fixes = Fixes.parse(fix or ())
         translation = translate_sources(
             model,
-            sources,
+            [with_fixes(source, fixes) for source in sources],
             out,
             mask=mask,
             uncertainty=uncertainty,
@@ -176,23 +180,26 @@ def evaluate(
     ] = False,
     perceptual: Perceptual = None,
     checklist: Checklist = None,
+    fix: Fix = None,
     as_json: Json = False,
 ) -> None:
     """Score synthetic scans against real ones, slice by slice."""
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_evaluation
+        from medtranslate.io.dicom.location import Fixes, with_fixes
         from medtranslate.metrics.protocol import Protocol
         from medtranslate.settings import validate_settings
         from medtranslate.workflows.evaluate import evaluate_paths
 
         values = {"scale": scale, "data_range": data_range, "axis": axis}
         protocol = validate_settings(Protocol, values, where="command line")
+        fixes = Fixes.parse(fix or ())
         summary = evaluate_paths(
-            reference,
-            prediction,
+            with_fixes(reference, fixes),
+            with_fixes(prediction, fixes),
             mask=mask,
-            source=source,
+            source=None if source is None else with_fixes(source, fixes),
             labels=labels,
             protocol=protocol,
             protocols=protocols or (),

@@ -16,7 +16,7 @@ from monai.transforms.io.dictionary import LoadImaged
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from medtranslate.geometry import Geometry
-from medtranslate.io import read_volume, scan_suffix
+from medtranslate.io import is_scan, read_volume
 
 _AnyPath = str | PathLike[str]
 
@@ -29,11 +29,11 @@ class CheckedReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[_AnyPath] | _AnyPath) -> bool:
-        """Whether every name ends as a scan that can be read."""
-        return all(scan_suffix(Path(name)) is not None for name in _as_list(filename))
+        """Whether every path is that of a scan that can be read."""
+        return all(is_scan(Path(name)) for name in _as_list(filename))
 
     def read(self, data: Sequence[_AnyPath] | _AnyPath, **kwargs: Any) -> Path:
-        """The path of one file, unopened; ``kwargs`` is MONAI's and stays empty."""
+        """The path of one scan, unopened; ``kwargs`` is MONAI's and stays empty."""
         (path,) = _as_list(data)
         return Path(path)
 

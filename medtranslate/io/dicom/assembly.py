@@ -262,7 +262,7 @@ def _places(row: _Row) -> tuple[Slice | None, ...]:
 def _make_grid(
     path: Path, row: _Row, size: tuple[int, int], start: np.ndarray, step: np.ndarray
 ) -> Geometry:
-    """The grid whose first voxel lies ``start`` voxels ``(i, j)`` beside that of the first slice."""
+    """The grid whose first voxel lies ``start`` voxels ``(i, j)`` beside the first slice's."""
     first = row.slices[0]
     in_plane = first.axes.T * np.array(first.spacing)
     affine = np.eye(4)
@@ -278,7 +278,7 @@ def _deskewed(
     """A grid at right angles that holds every slice, and where on it each begins."""
     first = row.slices[0]
     aside = first.axes @ row.step / np.array(first.spacing)
-    begins = np.arange(row.num_places)[:, None] * aside
+    begins = np.round(np.arange(row.num_places)[:, None] * aside, 4)  # whole shifts stay whole
     low, high = np.floor(begins.min(axis=0)), np.ceil(begins.max(axis=0))
     columns, rows = (int(n) for n in np.array(first.size) + high - low)
     step = first.normal * float(row.step @ first.normal)

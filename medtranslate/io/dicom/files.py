@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from medtranslate.errors import DicomError
 
@@ -33,7 +33,7 @@ class FileStore:
     """
 
     keys: tuple[str, ...]
-    open: Callable[[str], BinaryIO]
+    open: Callable[[str], IO[bytes]]
 
 
 def short_name(key: str) -> str:
@@ -54,7 +54,7 @@ def open_store(place: Path) -> Iterator[FileStore]:
     elif zipfile.is_zipfile(place):
         with _open_zip(place) as archive:
             members = {member.filename: member for member in _check_members(place, archive)}
-            yield FileStore(tuple(sorted(members)), lambda key: archive.open(members[key]))  # type: ignore[return-value]  # ZipExtFile is a binary file
+            yield FileStore(tuple(sorted(members)), lambda key: archive.open(members[key]))
     elif place.suffix.lower() == ".zip":
         raise DicomError(f"{place}: is not a zip, or is cut off. Fetch it again")
     else:

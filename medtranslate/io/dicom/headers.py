@@ -9,7 +9,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 from pydicom import dcmread
@@ -35,7 +35,7 @@ PARSE_FAILURES = (
     struct.error,
     zlib.error,
 )
-"""What pydicom and its decoders raise on damaged bytes; their texts quote values, so none is shown."""
+"""What pydicom and its decoders raise on damaged bytes; their texts quote values: show none."""
 
 _META_LENGTH_AT = 140
 _META_START = 144
@@ -63,7 +63,7 @@ def quiet() -> Iterator[None]:
 
 
 def read_dataset(
-    file: BinaryIO, *, tags: Sequence[str] | None = None, pixels: bool = False
+    file: IO[bytes], *, tags: Sequence[str] | None = None, pixels: bool = False
 ) -> FileDataset | None:
     """One file's attributes; None if it is not DICOM.
 
@@ -94,7 +94,7 @@ def read_dataset(
     return dataset
 
 
-def _inflate_within_bounds(file: BinaryIO, start: bytes) -> BinaryIO:
+def _inflate_within_bounds(file: IO[bytes], start: bytes) -> IO[bytes]:
     """The file itself; of a deflated one, its bytes after a look at what they inflate to."""
     if start[128:132] != b"DICM" or DeflatedExplicitVRLittleEndian.encode() not in _read_meta(
         file, start
@@ -115,7 +115,7 @@ def _inflate_within_bounds(file: BinaryIO, start: bytes) -> BinaryIO:
     return io.BytesIO(data)
 
 
-def _read_meta(file: BinaryIO, start: bytes) -> bytes:
+def _read_meta(file: IO[bytes], start: bytes) -> bytes:
     """The file's meta group, at most 4 KB of it."""
     file.seek(_META_START)
     return file.read(min(int.from_bytes(start[_META_LENGTH_AT:_META_START], "little"), 4096))

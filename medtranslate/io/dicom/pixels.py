@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from einops import rearrange
 from pydicom.dataset import FileDataset
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import get_expected_length
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 

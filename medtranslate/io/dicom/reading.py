@@ -67,6 +67,19 @@ def open_dicom(path: Path, *, max_voxels: int) -> OpenedScan:
     """
     location = SeriesLocation.parse(path)
     series = choose_series(path, find_series(location.place), location.series)
+    return open_series(location, series, max_voxels=max_voxels)
+
+
+def open_series(
+    location: SeriesLocation, series: SeriesFiles, *, max_voxels: int = MAX_VOXELS
+) -> OpenedScan:
+    """Open one series of those found at a place.
+
+    Raises:
+        DicomError: If it is not one volume and is not repaired.
+        GeometryError: If its slices make no grid.
+    """
+    path = location.path
     assembly = assemble_series(path, location, series)
     header = _describe(path, series, assembly, max_voxels=max_voxels)
     return OpenedScan(header, None, lambda: _decode(location.place, assembly, header))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,7 +16,7 @@ def interpolate_missing(voxels: np.ndarray, *, present: Sequence[int]) -> None:
         voxels: Shape ``(i, j, k)``; changed.
         present: Sorted ``k`` of the slices that are there, the first and the last among them.
     """
-    for low, high in zip(present, present[1:], strict=False):
+    for low, high in itertools.pairwise(present):
         for k in range(low + 1, high):
             share = (k - low) / (high - low)
             voxels[:, :, k] = (1 - share) * voxels[:, :, low] + share * voxels[:, :, high]

@@ -99,7 +99,7 @@ class Slice:
 
     @property
     def normal(self) -> np.ndarray:
-        """Direction in which slices count up, unit length: rows, columns and it are right-handed."""
+        """Direction in which slices count up, unit length; right-handed with the axes."""
         return np.cross(self.axes[0], self.axes[1])
 
     @property
