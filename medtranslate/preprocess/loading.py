@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from os import PathLike
@@ -67,14 +68,17 @@ def load_images(keys: Sequence[str]) -> LoadImaged:
     Returns:
         A transform from a dictionary of paths to float32 ``MetaTensor`` ``(1, i, j, k)``.
     """
-    return LoadImaged(
-        list(keys),
-        reader=CheckedReader,
-        ensure_channel_first=True,
-        image_only=True,
-        dtype=np.float32,
-        allow_missing_keys=True,
-    )
+    with warnings.catch_warnings():
+        # MONAI makes one of each of its own readers too; one of them misses a GPU decoder aloud.
+        warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+        return LoadImaged(
+            list(keys),
+            reader=CheckedReader,
+            ensure_channel_first=True,
+            image_only=True,
+            dtype=np.float32,
+            allow_missing_keys=True,
+        )
 
 
 def geometry_of(image: MetaTensor) -> Geometry:

@@ -255,7 +255,7 @@ def test_folders_pipes_and_missing_files_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.nii")
     with pytest.raises(VolumeReadError, match="not a regular file"):
         read_volume(tmp_path / "pipe.nii")
-    with pytest.raises(VolumeReadError, match=r"is a folder.*dcm2niix"):
+    with pytest.raises(VolumeReadError, match=r"is a folder without DICOM.*folder of a"):
         read_volume(tmp_path)
     with pytest.raises(VolumeReadError, match="no such file"):
         read_volume(tmp_path / "absent.nii")

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from medtranslate.errors import DicomError
 from medtranslate.io.dicom.dicomdir import open_place
@@ -73,6 +74,7 @@ def choose_series(path: Path, contents: Contents, name: str | None) -> SeriesFil
     Raises:
         DicomError: If there is none, or several and no name.
     """
+    _refuse_doubtful(path, contents)
     if name is not None:
         for series in contents.series:
             if series.name == name:
@@ -88,6 +90,21 @@ def choose_series(path: Path, contents: Contents, name: str | None) -> SeriesFil
         f"{path}: holds {len(found)} series, expected one. Name one of them behind the path, as in"
         f" {path.name}#{found[0].name}; 'medtranslate inspect' shows them.{_list(contents)}"
     )
+
+
+def _refuse_doubtful(path: Path, contents: Contents) -> None:
+    """A file that is damaged or absent may have been a slice at either end of any series."""
+    if contents.series and contents.unreadable:
+        names = ", ".join(contents.unreadable[:5])
+        raise DicomError(
+            f"{path}: damaged: {len(contents.unreadable)} files begin as DICOM and cannot be read"
+            f" ({names}); they may belong to the series. Fetch them again, or take them away"
+        )
+    if contents.series and contents.num_absent:
+        raise DicomError(
+            f"{path}: lists {contents.num_absent} files that are not there; they may belong to the"
+            " series. Copy the whole medium again, or give its folder"
+        )
 
 
 def _list(contents: Contents) -> str:
@@ -133,6 +150,10 @@ def _sort(store: FileStore, *, num_absent: int) -> Contents:
             continue
         if header is None:
             num_foreign += 1
+        elif _is_directory(header):
+            continue
+        elif not header.get("Rows") and (modality_of(header) or not header.get("SOPClassUID")):
+            unreadable.append(short_name(key))
         elif not header.get("Rows"):
             others[class_name(header)] += 1
         else:
@@ -143,6 +164,10 @@ def _sort(store: FileStore, *, num_absent: int) -> Contents:
         for (patient, study, _), headers in groups.items()
     )
     return Contents(series, dict(others), tuple(unreadable), num_foreign, num_absent)
+
+
+def _is_directory(header: FileDataset) -> bool:
+    return bool(header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage)
 
 
 def _identify(header: Dataset) -> tuple[str, str, str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import warnings
+
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -26,6 +29,9 @@ def medium(write_series, tmp_path):
     for path in sorted(write_series(complete).iterdir()):
         files.add(path)
     files.write(tmp_path / "cd")
+    with warnings.catch_warnings(action="ignore"):  # its temporary folder is left
+        del files
+        gc.collect()
     return tmp_path / "cd" / "DICOMDIR"
 
 

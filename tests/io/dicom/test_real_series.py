@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import warnings
@@ -14,6 +13,7 @@ import pytest
 
 from medtranslate.errors import DicomError, VolumeReadError
 from medtranslate.io import read_volume
+from medtranslate.io.dicom.reading import read_series
 
 PAIRS = {
     "ge/anatomical/001": "ge/anatomical/001_ground_truth.nii.gz",
@@ -47,15 +47,15 @@ def odd_dicom(shared_data: Path) -> Path:
     return shared_data / "odd" / "dicom"
 
 
-def assert_same_voxels_and_places(volume, image):
+def assert_same_voxels_and_places(volume, image, *, within_mm=1e-3):
     """Same values where the voxels lie, in whichever order each side stores them."""
     into = np.linalg.inv(image.affine) @ volume.geometry.affine
     corners = np.array(np.meshgrid(*[(0, n - 1) for n in volume.geometry.shape])).reshape(3, -1)
     there = into @ np.vstack([corners, np.ones(8)])
     error_mm = np.abs(image.affine[:3, :3] @ (there[:3] - np.rint(there[:3]))).max()
-    assert error_mm <= 1e-3
+    assert error_mm <= within_mm
     order = np.argmax(np.abs(into[:3, :3]), axis=0)  # axis of the image along each of ours
-    other = np.transpose(np.asanyarray(image.dataobj), order)
+    other = np.transpose(np.asanyarray(image.dataobj).reshape(image.shape[:3]), order)
     for axis, source in enumerate(order):
         if into[source, axis] < 0:
             other = np.flip(other, axis)
@@ -82,7 +82,20 @@ def test_a_real_series_equals_what_dcm2niix_makes_of_it(shared_data, tmp_path, n
     )  # fmt: skip
     (path,) = tmp_path.glob("*.nii")
 
-    assert_same_voxels_and_places(read_volume(shared_data / name), nibabel.load(path))
+    # dcm2niix takes the first gap of the uneven PET for all; the next test measures ours.
+    within_mm = 0.75 if name.endswith("PET") else 1e-3
+    volume = read_volume(shared_data / name)
+    assert_same_voxels_and_places(volume, nibabel.load(path), within_mm=within_mm)
+
+
+def test_slices_of_an_uneven_series_stay_near_where_their_headers_put_them(shared_data):
+    series = read_series(shared_data / "petct_dicom" / "CCTH-A01" / "PET")
+
+    for k, source in enumerate(series.slices):
+        x, y, z = map(float, series.datasets[source.dataset].ImagePositionPatient)
+        place = series.volume.geometry.affine @ [0, 0, k, 1]
+        np.testing.assert_allclose(place[:3], [-x, -y, z], atol=0.1)
+    assert "up to 0.07 mm from an even grid" in series.header.warnings[0]
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -93,21 +106,22 @@ def test_a_faulty_real_series_is_refused_by_name(odd_dicom, name):
 
 def test_every_odd_file_alone_is_read_or_refused_without_warning_or_traceback(odd_dicom, tmp_path):
     files = [p for p in odd_dicom.rglob("*") if p.is_file() and not p.name.endswith(".gz")]
-    refused = 0
+    messages = []
     for number, path in enumerate(files):
         folder = tmp_path / str(number)
         folder.mkdir()
         shutil.copyfile(path, folder / "file")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            try:
-                assert read_volume(folder).array.ndim == 4
-            except VolumeReadError as error:
-                refused += 1
-                assert str(error).startswith(f"{folder}: "), json.dumps(path.name)
+            for place in (folder, folder / "file"):
+                try:
+                    assert read_volume(place).array.ndim == 4
+                except VolumeReadError as error:
+                    messages.append(str(error).removeprefix(f"{place}: "))
 
     assert len(files) > 50
-    assert 10 < refused < len(files)
+    assert len(files) < len(messages) < 2 * len(files)
+    assert not [message for message in messages if str(tmp_path) in message]
 
 
 def test_a_real_gantry_tilt_is_undone_on_request(odd_dicom):

@@ -53,3 +53,15 @@ def test_a_place_without_a_scan_says_what_it_holds(write_series):
 
     with pytest.raises(DicomError, match="no scan: it holds 6 of the kind RT Structure Set"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("length", [*range(140, 1100, 60), -1])
+def test_a_slice_cut_off_anywhere_refuses_the_series(write_series, length):
+    folder = write_series()
+    path = folder / "IM1.dcm"
+    data = path.read_bytes()
+    assert len(data) - length > 0
+    path.write_bytes(data[:length])
+
+    with pytest.raises(DicomError, match=r"IM1\.dcm|damaged"):
+        read_volume(folder)
