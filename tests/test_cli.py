@@ -458,6 +458,7 @@ def test_a_dicom_series_is_inspected_and_scored_with_a_repair(call, write_series
     assert not (tmp_path / "no").exists()
     fixed = call(*arguments, "--fix", "interpolate-missing=1", "--out", tmp_path / "out")
     assert fixed.code == 0, fixed.stderr
+    assert "interpolated linearly" in (tmp_path / "out" / "summary.json").read_text()
 
 
 def test_an_unknown_repair_is_refused_with_those_that_exist(call, write_series, tmp_path) -> None:

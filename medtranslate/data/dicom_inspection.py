@@ -42,6 +42,7 @@ def inspect_dicom(path: Path) -> Inspection:
         findings += found
     if location.series is None:
         findings += _examine_rest(contents)
+    findings = _tell_once(findings)
     findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Inspection(
         name=path.name,
@@ -88,6 +89,15 @@ def _tell(text: str, location: SeriesLocation, name: str) -> list[Finding]:
     return findings
 
 
+def _tell_once(findings: list[Finding]) -> list[Finding]:
+    """Equal findings as one, with every series they are about."""
+    places: dict[Finding, tuple[str, ...]] = {}
+    for finding in findings:
+        key = replace(finding, where=())
+        places[key] = (*places.get(key, ()), *finding.where)
+    return [replace(finding, where=where) for finding, where in places.items()]
+
+
 def _examine_rest(contents: Contents) -> list[Finding]:
     findings = []
     if contents.unreadable:
@@ -97,7 +107,8 @@ def _examine_rest(contents: Contents) -> list[Finding]:
         text = f"the DICOMDIR lists {contents.num_absent} files that are not there"
         findings.append(Finding("error", (), text, "copy the whole medium again"))
     if contents.num_foreign:
-        text = f"{contents.num_foreign} files are not DICOM and are passed over"
+        files = _count(contents.num_foreign, "file is", "files are")
+        text = f"{files} not DICOM and passed over"
         findings.append(Finding("note", (), text, ""))
     for kind, count in contents.others.items():
         findings.append(Finding("note", (), f"{count} of the kind {kind}, without a scan", ""))

@@ -391,9 +391,5 @@ def test_a_dicom_reference_is_scored_in_its_own_unit(tmp_path, write_series, mak
 
     summary = evaluate_paths(series, path, out=tmp_path / "out", protocol=Protocol())
 
-    found = (
-        summary["metrics"]["mae_hu_volume"]["mean"]
-        if "mae_hu_volume" in summary["metrics"]
-        else None
-    )
-    assert found == pytest.approx(40, abs=3), list(summary["metrics"])
+    # Off by 40 HU where it is not 0, which is inside; the foreground's rim holds a few zeros.
+    assert summary["metrics"]["mae"]["mean"] == pytest.approx(40, abs=4)
