@@ -161,8 +161,10 @@ def _first_files(folder: Path) -> Iterator[Path]:
 
 
 def _is_dicom_file(path: Path) -> bool:
+    if not path.is_file():  # opening a pipe would wait for ever
+        return False
     try:
         with path.open("rb") as file:
-            return path.is_file() and looks_like_dicom(file.read(_START_BYTES))
+            return looks_like_dicom(file.read(_START_BYTES))
     except OSError:
         return False
