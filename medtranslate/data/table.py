@@ -18,7 +18,7 @@ from medtranslate.data.scans import (
     sort_scans,
 )
 from medtranslate.errors import DatasetError
-from medtranslate.io import is_scan
+from medtranslate.io.dicom.location import holds_dicom
 
 REQUIRED_COLUMNS = ("subject", "contrast", "path")
 SCAN_COLUMNS = (*REQUIRED_COLUMNS, "session", "mask", "days")
@@ -122,7 +122,7 @@ class _TableReader:
 
     def _find(self, text: str) -> Path:
         path = self.path.parent / text
-        if not (path.is_file() or is_scan(path)):
+        if not (path.is_file() or holds_dicom(path)):
             raise DatasetError(
                 f"no file {text}; relative paths start at the folder of the table "
                 f"({self.path.parent})"

@@ -9,6 +9,7 @@ from pathlib import Path
 from medtranslate.data.scans import contrast_of
 from medtranslate.errors import DatasetError
 from medtranslate.io import BidsName, is_scan, parse_bids_name, scan_suffix
+from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.workflows.deviation import DEVIATION_DESC
 
 _NOT_IMAGES = ("mask", "dseg")
@@ -67,7 +68,7 @@ def pair_paths(
             choice is ambiguous; the message names the files.
     """
     for path in (reference, prediction, mask, source):
-        if path is not None and not (path.exists() or is_scan(path)):
+        if path is not None and not (path.exists() or holds_dicom(path)):
             raise DatasetError(f"{path}: no such file or folder")
     if _is_folder(reference) != _is_folder(prediction):
         raise DatasetError(

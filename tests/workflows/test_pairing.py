@@ -180,3 +180,10 @@ def test_the_folder_of_a_dicom_series_stands_opposite_a_file(place, write_series
     assert pair_paths(fixed, made).pairs[0].reference == fixed
     with pytest.raises(DatasetError, match="one is a folder, the other a file"):
         pair_paths(series, made.parent)
+
+
+def test_a_scan_that_is_not_there_is_said_to_be_absent(place):
+    made = place("made", "ct.nii.gz") / "ct.nii.gz"
+
+    with pytest.raises(DatasetError, match="absent.nii.gz: no such file"):
+        pair_paths(made.with_name("absent.nii.gz"), made)
