@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -48,18 +49,45 @@ class UnreadableHeaderError(Exception):
     """A file begins as DICOM and cannot be read as such; says nothing of its content."""
 
 
+class _Silence:
+    """pydicom's silence, shared by threads: warnings are one list for the whole process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._undo = contextlib.ExitStack()
+
+    def enter(self) -> None:
+        """The first one in silences pydicom."""
+        with self._lock:
+            self._depth += 1
+            if self._depth > 1:
+                return
+            logger = logging.getLogger("pydicom")
+            self._undo.callback(setattr, logger, "disabled", logger.disabled)
+            logger.disabled = True
+            self._undo.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")
+
+    def leave(self) -> None:
+        """The last one out puts things back."""
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._undo.close()
+
+
+_SILENCE = _Silence()
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Silence pydicom, whose warnings and log lines quote what stands in a file."""
-    logger = logging.getLogger("pydicom")
-    disabled = logger.disabled
-    logger.disabled = True
+    _SILENCE.enter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+        yield
     finally:
-        logger.disabled = disabled
+        _SILENCE.leave()
 
 
 def read_dataset(

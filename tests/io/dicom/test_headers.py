@@ -65,3 +65,19 @@ def test_a_value_that_pydicom_warns_about_stays_unquoted(caplog, recwarn):
     assert not recwarn.list
     logging.getLogger("pydicom").warning("after")
     assert "after" in caplog.text
+
+
+def test_silence_of_threads_that_overlap_ends_with_the_last_one(recwarn):
+    filters = list(warnings.filters)
+    first, second = quiet(), quiet()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    warnings.warn("DOE", stacklevel=1)
+    assert logging.getLogger("pydicom").disabled
+
+    second.__exit__(None, None, None)
+
+    assert not recwarn.list
+    assert warnings.filters == filters
+    assert not logging.getLogger("pydicom").disabled
