@@ -2,7 +2,7 @@
 # python3 (3.11 or newer), make and git.
 
 PYTHON ?= python3
-EXTRAS ?= cluster,dev,docs,openvino,phantom
+EXTRAS ?= cluster,dev,dicom,docs,openvino,phantom
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -10,7 +10,7 @@ DEMO   := runs/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help demo bench test check format-check lint types contracts doctest docs format install \
-        system constraints schema clean
+        system system-dicom constraints schema clean
 
 help:
 	@echo "make demo     install, then train on the sample data, translate held-out people, report"
@@ -20,6 +20,7 @@ help:
 	@echo "make format   put the code in shape"
 	@echo "make docs     build the documentation into site/"
 	@echo "make system   (root) the Debian packages that a virtual environment needs"
+	@echo "make system-dicom  (root) Debian's dcm2niix, which some DICOM tests compare with"
 	@echo "make clean    remove what was built; runs/ is kept"
 
 # --- installation ---------------------------------------------------------------------------
@@ -33,6 +34,10 @@ $(STAMP): pyproject.toml constraints.txt .ci/install.py
 system:
 	apt-get update
 	apt-get install --yes --no-install-recommends python3-venv
+
+system-dicom:
+	apt-get update
+	apt-get install --yes --no-install-recommends dcm2niix
 
 # --- to see it work -------------------------------------------------------------------------
 

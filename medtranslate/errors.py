@@ -17,6 +17,10 @@ class VolumeReadError(MedTranslateError):
     """A file is not a readable single 3-D volume."""
 
 
+class DicomError(VolumeReadError):
+    """A DICOM series is not one readable volume, or a repair asked for does not make it one."""
+
+
 class VolumeWriteError(MedTranslateError):
     """A file could not be written completely; nothing is left under its final name."""
 

@@ -28,6 +28,8 @@ from medtranslate.workflows.interruption import StopRequested
 from medtranslate.workflows.translate import TranslatedScan, Translation
 from medtranslate.workflows.verify import Check, Verification
 
+from .io.dicom.conftest import truth, write_series  # noqa: F401
+
 PIPELINES = Path(__file__).parents[1] / "pipelines"
 
 COMMANDS = {
@@ -36,10 +38,10 @@ COMMANDS = {
     "preprocess": ("PIPELINE.yaml", "--data", "--out"),
     "verify": ("DIR",),
     "train": ("PIPELINE.yaml", "--data", "--out"),
-    "translate": ("MODEL", "SOURCE", "--out"),
+    "translate": ("MODEL", "SOURCE", "--out", "--fix"),
     "validate": ("MODEL", "--data", "--out", "--protocol", "--downstream"),
     "evaluate": ("--reference", "--prediction", "--mask", "--out", "--scale",
-                 "--data-range", "--axis", "--protocol"),
+                 "--data-range", "--axis", "--protocol", "--fix"),
     "compare": ("RUN", "--out"),
     "phantom": ("--out", "--subjects", "--seed"),
     "schema": (),
@@ -468,3 +470,35 @@ def test_lines_tell_the_time_left(monkeypatch, capsys) -> None:
 )
 def test_durations_read_as_people_say_them(seconds, text) -> None:
     assert format_seconds(seconds) == text
+
+
+def test_a_dicom_series_is_inspected_and_scored_with_a_repair(call, write_series, tmp_path) -> None:
+    series = write_series(lambda datasets: datasets.pop(3))
+    result = call("inspect", series)
+    assert result.code == 0
+    assert "missing-slices" in result.stdout
+    assert "SECRET" not in result.stdout + result.stderr
+    assert (
+        json.loads(call("inspect", series, "--json").stdout)["series"][0]["patient"] == "patient-1"
+    )
+    arguments = ["evaluate", "--reference", series, "--prediction", series]
+
+    refused = call(*arguments, "--out", tmp_path / "no")
+    assert refused.code == ExitCode.USER_INPUT
+    assert "--fix interpolate-missing=1" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "no").exists()
+    fixed = call(*arguments, "--fix", "interpolate-missing=1", "--out", tmp_path / "out")
+    assert fixed.code == 0, fixed.stderr
+    assert "interpolated linearly" in (tmp_path / "out" / "summary.json").read_text()
+
+
+def test_an_unknown_repair_is_refused_with_those_that_exist(call, write_series, tmp_path) -> None:
+    series = write_series()
+
+    result = call(
+        "evaluate", "--reference", series, "--prediction", series, "--fix", "mend",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+
+    assert result.code == ExitCode.USER_INPUT
+    assert "expected drop-duplicates" in result.stderr

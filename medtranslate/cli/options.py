@@ -66,6 +66,14 @@ Checklist = Annotated[
     Literal["claim"] | None,
     typer.Option("--checklist", help="End the report with a checklist, filled as far as known."),
 ]
+Fix = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fix",
+        metavar="REPAIR",
+        help="Repair DICOM: drop-duplicates, interpolate-missing=N or deskew; may be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Cluster = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from medtranslate.cli.options import (
     Companions,
     Data,
     EngineName,
+    Fix,
     Json,
     Memory,
     Model,
@@ -53,6 +54,7 @@ def translate(
     engine: EngineName = None,
     precision: Precision = None,
     cluster: Cluster = None,
+    fix: Fix = None,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
@@ -63,8 +65,11 @@ def translate(
         tell_loading(progress)
         from medtranslate.cli.summaries import show_translation
         from medtranslate.inference.settings import InferenceChoices, parse_memory
+        from medtranslate.io.dicom.location import Fixes, with_fixes
         from medtranslate.workflows.translate import translate as translate_sources
 
+        fixes = Fixes.parse(fix or ())
+        scans = [with_fixes(source, fixes) for source in sources]
         inference = InferenceChoices(parse_memory(memory), engine, precision)
         if cluster is not None and mask is not None:
             from medtranslate.errors import ConfigError
@@ -77,11 +82,11 @@ def translate(
 
             choice = ModelChoice(model, uncertainty, tuple(companions or ()), inference)
             return show_translation(
-                translate_on_cluster(choice, sources, out, cluster=cluster, progress=progress)
+                translate_on_cluster(choice, scans, out, cluster=cluster, progress=progress)
             )
         translation = translate_sources(
             model,
-            sources,
+            scans,
             out,
             mask=mask,
             uncertainty=uncertainty,
@@ -221,23 +226,26 @@ def evaluate(
     ] = False,
     perceptual: Perceptual = None,
     checklist: Checklist = None,
+    fix: Fix = None,
     as_json: Json = False,
 ) -> None:
     """Score synthetic scans against real ones, slice by slice."""
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_evaluation
+        from medtranslate.io.dicom.location import Fixes, with_fixes
         from medtranslate.metrics.protocol import Protocol
         from medtranslate.settings import validate_settings
         from medtranslate.workflows.evaluate import evaluate_paths
 
         values = {"scale": scale, "data_range": data_range, "axis": axis}
         protocol = validate_settings(Protocol, values, where="command line")
+        fixes = Fixes.parse(fix or ())
         summary = evaluate_paths(
-            reference,
-            prediction,
+            with_fixes(reference, fixes),
+            with_fixes(prediction, fixes),
             mask=mask,
-            source=source,
+            source=None if source is None else with_fixes(source, fixes),
             labels=labels,
             protocol=protocol,
             protocols=protocols or (),

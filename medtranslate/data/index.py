@@ -247,8 +247,8 @@ class _BidsReader:
             )
         if self.num_dicom:
             return (
-                f"no scans in {self.name}: it holds {self.num_dicom} DICOM files; convert "
-                f"them first, for example with dcm2niix or dcm2bids ({expected})"
+                f"no scans in {self.name}: it holds {self.num_dicom} DICOM files; name "
+                f"the folder of each series in a CSV table, or arrange a BIDS folder ({expected})"
             )
         return f"no scans in {self.name}: {expected}; or describe the files in a CSV table"
 

@@ -33,6 +33,34 @@ from medtranslate.io import parse_bids_name
 
 
 @dataclass(frozen=True)
+class SeriesRow:
+    """One DICOM series, without a word of whose it is.
+
+    Attributes:
+        name: What to put behind the path and ``#`` to mean it.
+        patient: Pseudonym, for this inspection alone.
+        study: Number of the study in this place.
+        kind: ``CT``, ``MR`` or ``PT``, else its kind in the standard's words.
+        num_files: Files that belong to it.
+        grid: Where its voxels lie; None if it is not one volume.
+        problems: Names of its faults.
+    """
+
+    name: str
+    patient: str
+    study: int
+    kind: str
+    num_files: int
+    grid: Geometry | None
+    problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        grid = None if self.grid is None else _plain(self.grid)
+        return {**vars(self), "grid": grid, "problems": list(self.problems)}
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What was found in a dataset or a file.
 
@@ -46,6 +74,7 @@ class Inspection:
         courses: Who can be followed over time.
         findings: Worst first.
         verdict: One line.
+        series: Rows of the table of DICOM series.
     """
 
     name: str
@@ -57,6 +86,7 @@ class Inspection:
     courses: tuple[CourseRow, ...] = ()
     findings: tuple[Finding, ...] = ()
     verdict: str = ""
+    series: tuple[SeriesRow, ...] = ()
 
     def count(self, severity: Severity) -> int:
         """Number of findings of one severity."""
@@ -81,6 +111,7 @@ class Inspection:
                 }
                 for row in self.visits
             ],
+            "series": [row.to_json() for row in self.series],
             "pairs": [{**vars(row), "align": row.align} for row in self.pairs],
             "courses": [dict(vars(row)) for row in self.courses],
             "findings": [{**vars(row), "where": list(row.where)} for row in self.findings],

@@ -18,6 +18,7 @@ from medtranslate.data.scans import (
     sort_scans,
 )
 from medtranslate.errors import DatasetError
+from medtranslate.io.dicom.location import holds_dicom
 
 REQUIRED_COLUMNS = ("subject", "contrast", "path")
 SCAN_COLUMNS = (*REQUIRED_COLUMNS, "session", "mask", "days")
@@ -121,7 +122,7 @@ class _TableReader:
 
     def _find(self, text: str) -> Path:
         path = self.path.parent / text
-        if not path.is_file():
+        if not (path.is_file() or holds_dicom(path)):
             raise DatasetError(
                 f"no file {text}; relative paths start at the folder of the table "
                 f"({self.path.parent})"
@@ -160,9 +161,9 @@ class _TableReader:
 def index_table(path: Path, *, name: str) -> DatasetIndex:
     """Index a CSV table ``subject,session,contrast,path[,mask,days,split,...]``.
 
-    Paths are relative to the folder of the table, or absolute. A contrast is a selector, so that
-    ``T1w+run-2`` tells two scans of one visit apart. Other columns describe the person; the first
-    value given for a person counts.
+    Paths are relative to the folder of the table, or absolute; a DICOM series is given by its
+    folder. A contrast is a selector, so that ``T1w+run-2`` tells two scans of one visit apart.
+    Other columns describe the person; the first value given for a person counts.
 
     Raises:
         DatasetError: Every bad row at once, with its line.

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from medtranslate.errors import GeometryError, VolumeReadError
+from medtranslate.errors import DicomError, GeometryError, MissingExtraError, VolumeReadError
 from medtranslate.geometry import Geometry
+from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.io.mgh import open_mgh
 from medtranslate.io.nifti import open_nifti
 from medtranslate.io.scan import MAX_VOXELS, OpenedScan, ScanHeader
@@ -19,6 +20,8 @@ from medtranslate.volume import Unit, Volume
 
 _EXACT_IN_FLOAT32 = 2**24
 _MODALITIES_IN_HU = ("CT", "CBCT")
+_CONTRASTS = {"CT": ("CT", "CBCT"), "PT": ("PET",)}
+"""What a scan may be called whose file says CT or PT; MR is called everything else."""
 
 
 class Opener(Protocol):
@@ -36,6 +39,15 @@ def _open_itk(path: Path, *, max_voxels: int) -> OpenedScan:
     return open_itk(path, max_voxels=max_voxels)
 
 
+def _open_dicom(path: Path, *, max_voxels: int) -> OpenedScan:
+    """DICOM; pydicom is an extra and takes a third of a second to import."""
+    try:
+        from medtranslate.io.dicom.reading import open_dicom
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pydicom", "dicom") from error
+    return open_dicom(path, max_voxels=max_voxels)
+
+
 OPENERS: dict[str, Opener] = {
     ".nii.gz": open_nifti,
     ".nii": open_nifti,
@@ -51,13 +63,20 @@ OPENERS: dict[str, Opener] = {
 """Who opens which suffix."""
 
 
+def is_scan(path: Path | str) -> bool:
+    """Whether a path is to be read as one scan: a file with a scan's name, or DICOM."""
+    path = Path(path)
+    return (scan_suffix(path) is not None and not path.is_dir()) or holds_dicom(path)
+
+
 def read_header(path: Path | str, *, max_voxels: int = MAX_VOXELS) -> ScanHeader:
     """What a file says about itself, without reading its voxels.
 
     A file that is cut off or damaged behind its header passes here; :func:`read_volume` finds it.
 
     Args:
-        path: A file with one of ``SCAN_SUFFIXES``.
+        path: A file with one of ``SCAN_SUFFIXES``, or DICOM: a folder, zip, DICOMDIR or
+            multi-frame file, see :class:`~medtranslate.io.dicom.location.SeriesLocation`.
         max_voxels: Largest claim accepted.
 
     Raises:
@@ -78,8 +97,9 @@ def read_volume(
     both are set and differ in orientation, in spacing or by more than 1 mm, it is refused.
 
     Args:
-        path: A file with one of ``SCAN_SUFFIXES``.
-        modality: BIDS suffix; ``CT`` and ``CBCT`` are in HU, anything else is arbitrary.
+        path: As :func:`read_header`.
+        modality: BIDS suffix; ``CT`` and ``CBCT`` are in HU, anything else is arbitrary. DICOM says
+            itself whether it is CT or PET.
         max_voxels: Largest claim accepted.
 
     Returns:
@@ -87,11 +107,13 @@ def read_volume(
         above 2**24.
 
     Raises:
-        VolumeReadError: If the file is not one complete, finite 3-D volume.
+        VolumeReadError: If the file is not one complete, finite 3-D volume, or shows something
+            else than ``modality``.
         GeometryError: If where the voxels lie is missing, contradictory, singular or sheared.
     """
     path = Path(path)
     opened = _open_scan(path, max_voxels=max_voxels)
+    modality = _choose_modality(opened.header, modality)
     if opened.conflict is not None:
         raise GeometryError(opened.conflict)
     with np.errstate(over="ignore", invalid="ignore"):  # scaling that overflows gives infinity
@@ -135,18 +157,30 @@ def read_mask(path: Path | str, *, like: Geometry | None = None) -> np.ndarray:
     return mask
 
 
+def _choose_modality(header: ScanHeader, asked: str | None) -> str | None:
+    """What a scan shows: as asked where the file does not contradict, else what the file says."""
+    own = _CONTRASTS.get(header.modality or "", ())
+    if asked is None:
+        return own[0] if own else None
+    others = [name for names in _CONTRASTS.values() for name in names]
+    fits = asked in own if own else asked not in others
+    if header.modality is not None and not fits:
+        raise DicomError(
+            f"{header.path}: is said to be {asked}, but its DICOM says {header.modality}. Correct"
+            " the contrast, or give another series"
+        )
+    return asked
+
+
 def _open_scan(path: Path, *, max_voxels: int) -> OpenedScan:
+    if holds_dicom(path):
+        return _open_dicom(path, max_voxels=max_voxels)
     check_file(path)
     suffix = ".img" if path.suffix.lower() == ".img" else (scan_suffix(path) or "").lower()
     opener: Callable[..., OpenedScan] | None = OPENERS.get(suffix)
     if opener is not None:
         return opener(path, max_voxels=max_voxels)
     start = peek(path)
-    if path.suffix.lower() in (".dcm", ".ima", ".dicom") or start[128:132] == b"DICM":
-        raise VolumeReadError(
-            f"{path}: is DICOM, which is not read yet. Convert the series to NIfTI first, for"
-            " example with dcm2niix"
-        )
     raise VolumeReadError(
         f"{path}: name does not end like a scan (expected {' '.join(SCAN_SUFFIXES)}); the file"
         f" {describe_content(start)}"

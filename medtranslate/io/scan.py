@@ -27,6 +27,9 @@ class ScanHeader:
         dtype: Stored type of a voxel, for example ``int16``; scaling may make other values of it.
         shape: Full shape the file claims, with trailing dimensions of one.
         warnings: What is odd but usable, one sentence each.
+        modality: What the file says it shows, as DICOM writes it: ``CT``, ``MR`` or ``PT``; None
+            for formats that do not say.
+        repairs: What was repaired on request, one sentence each.
     """
 
     path: Path
@@ -34,6 +37,8 @@ class ScanHeader:
     dtype: str
     shape: tuple[int, ...]
     warnings: tuple[str, ...] = ()
+    modality: str | None = None
+    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

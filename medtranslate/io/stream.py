@@ -32,8 +32,8 @@ def check_file(path: Path) -> int:
         raise VolumeReadError(f"{path!s}: cannot be opened ({error})") from error
     if stat.S_ISDIR(status.st_mode):
         raise VolumeReadError(
-            f"{path}: is a folder, expected one file. A DICOM series is not read yet; convert it to"
-            " NIfTI first, for example with dcm2niix"
+            f"{path}: is a folder without DICOM, expected one scan. Give a file, or the folder of a"
+            " DICOM series"
         )
     if not stat.S_ISREG(status.st_mode):
         raise VolumeReadError(f"{path}: is not a regular file; copy its content into one")
@@ -168,7 +168,7 @@ def describe_content(start: bytes) -> str:
     if not start:
         return "holds nothing. Fetch it again"
     if start[128:132] == b"DICM":
-        return "holds DICOM. Convert it to NIfTI first, for example with dcm2niix"
+        return "holds DICOM. Give it a name that ends in .dcm, or give the folder of its series"
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         return "holds a web page, perhaps a failed download. Download the file again"
     if b"/annex/objects/" in start or b"git-lfs" in start:

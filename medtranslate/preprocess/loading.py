@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from os import PathLike
@@ -16,7 +17,7 @@ from monai.transforms.io.dictionary import LoadImaged
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from medtranslate.geometry import Geometry
-from medtranslate.io import read_volume, scan_suffix
+from medtranslate.io import is_scan, read_volume
 
 _AnyPath = str | PathLike[str]
 
@@ -29,11 +30,11 @@ class CheckedReader(ImageReader):
     """
 
     def verify_suffix(self, filename: Sequence[_AnyPath] | _AnyPath) -> bool:
-        """Whether every name ends as a scan that can be read."""
-        return all(scan_suffix(Path(name)) is not None for name in _as_list(filename))
+        """Whether every path is that of a scan that can be read."""
+        return all(is_scan(Path(name)) for name in _as_list(filename))
 
     def read(self, data: Sequence[_AnyPath] | _AnyPath, **kwargs: Any) -> Path:
-        """The path of one file, unopened; ``kwargs`` is MONAI's and stays empty."""
+        """The path of one scan, unopened; ``kwargs`` is MONAI's and stays empty."""
         (path,) = _as_list(data)
         return Path(path)
 
@@ -67,14 +68,17 @@ def load_images(keys: Sequence[str]) -> LoadImaged:
     Returns:
         A transform from a dictionary of paths to float32 ``MetaTensor`` ``(1, i, j, k)``.
     """
-    return LoadImaged(
-        list(keys),
-        reader=CheckedReader,
-        ensure_channel_first=True,
-        image_only=True,
-        dtype=np.float32,
-        allow_missing_keys=True,
-    )
+    with warnings.catch_warnings():
+        # MONAI makes one of each of its own readers too; one of them misses a GPU decoder aloud.
+        warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
+        return LoadImaged(
+            list(keys),
+            reader=CheckedReader,
+            ensure_channel_first=True,
+            image_only=True,
+            dtype=np.float32,
+            allow_missing_keys=True,
+        )
 
 
 def geometry_of(image: MetaTensor) -> Geometry:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from medtranslate.errors import DatasetError, MedTranslateError
-from medtranslate.io import parse_bids_name, read_mask, read_volume, sidecar_path
+from medtranslate.io import parse_bids_name, read_header, read_mask, read_volume, sidecar_path
 from medtranslate.io.atomic import write_text
+from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
 from medtranslate.metrics.scoring import CaseScores, score_against
@@ -158,7 +159,7 @@ def evaluate_paths(
         title="Prediction against real scan",
         source_name=_modality(first.source) or "" if first.source else "",
         target_name=_modality(first.reference) or "",
-        notes=notes + _doubts(pairing.pairs),
+        notes=notes + _doubts(pairing.pairs) + _tell_repairs(pairing.pairs),
         how_made={"software": ", ".join(f"{k} {v}" for k, v in software_versions().items())},
         command=command,
         checklist=checklist,
@@ -414,6 +415,17 @@ def _modality(path: Path) -> str | None:
 def _doubts(pairs: Iterable[Pair]) -> list[str]:
     """What looks as if the wrong files had been given: other people, or the two swapped."""
     return list(_find_doubts(pairs))
+
+
+def _tell_repairs(pairs: Iterable[Pair]) -> list[str]:
+    """What was repaired in DICOM on request before it was scored."""
+    return [
+        f"{pair.name}, repaired on request: {repair}."
+        for pair in pairs
+        for path in (pair.reference, pair.prediction, pair.source)
+        if path is not None and holds_dicom(path)
+        for repair in read_header(path).repairs
+    ]
 
 
 def _find_doubts(pairs: Iterable[Pair]) -> Iterator[str]:

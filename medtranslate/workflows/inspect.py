@@ -15,7 +15,9 @@ from medtranslate.data.consistency import Finding
 from medtranslate.data.findings import Severity
 from medtranslate.data.index import index_dataset
 from medtranslate.data.inspection import Inspection, inspect_dataset, inspect_file
-from medtranslate.io import scan_suffix
+from medtranslate.errors import MissingExtraError
+from medtranslate.io import is_scan
+from medtranslate.io.dicom.location import holds_dicom
 
 _STYLES: dict[Severity | None, str] = {
     "error": "red",
@@ -29,7 +31,7 @@ _ROWS_SHOWN_SINGLY = 24
 
 
 def inspect_path(path: Path, *, on_scan: Callable[[Path], None] | None = None) -> Inspection:
-    """Inspect a BIDS folder, a CSV table or a single scan.
+    """Inspect a BIDS folder, a CSV table, a single scan, or DICOM in a folder, zip or DICOMDIR.
 
     Args:
         path: What to look at.
@@ -38,14 +40,27 @@ def inspect_path(path: Path, *, on_scan: Callable[[Path], None] | None = None) -
     Raises:
         DatasetError: If nothing lies there, or it is neither a scan nor a dataset.
     """
-    if path.is_file() and scan_suffix(path) is not None:
+    if holds_dicom(path):
+        return _inspect_dicom(path)
+    if is_scan(path):
         return inspect_file(path)
     return inspect_dataset(index_dataset(path), on_scan=on_scan)
+
+
+def _inspect_dicom(path: Path) -> Inspection:
+    try:
+        from medtranslate.data.dicom_inspection import inspect_dicom
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pydicom", "dicom") from error
+    return inspect_dicom(path)
 
 
 def render_inspection(inspection: Inspection) -> RenderableType:
     """Everything a person needs, the verdict last, where the eye is."""
     parts: list[RenderableType] = [_title(inspection)]
+    if inspection.series:
+        hint = "to use one, give its name behind the path: PATH#NAME"
+        parts.append(_under("Series", hint, _series_table(inspection)))
     if inspection.visits:
         hint = "voxels, where the axes run to, spacing in mm"
         parts.append(_under("Scans", hint, _visit_table(inspection)))
@@ -88,6 +103,27 @@ def _under(title: str, hint: str, content: RenderableType) -> RenderableType:
     heading = Text(title, style="bold")
     heading.append(f"  {hint}", style="not bold dim")
     return Group(Text(), heading, content)
+
+
+def _series_table(inspection: Inspection) -> Table:
+    table = _new_table("name", "patient", "study", "kind", "files", "voxels", "spacing", "problems")
+    for row in inspection.series:
+        shape = spacing = ""
+        if row.grid is not None:
+            shape = "×".join(str(n) for n in row.grid.shape) + f" {row.grid.orientation}"
+            spacing = "×".join(f"{s:.3g}" for s in row.grid.spacing) + " mm"
+        problems = Text(", ".join(row.problems), style="red")
+        table.add_row(
+            row.name,
+            row.patient,
+            str(row.study),
+            Text(row.kind),
+            str(row.num_files),
+            shape,
+            spacing,
+            problems,
+        )
+    return table
 
 
 def _visit_table(inspection: Inspection) -> Table:

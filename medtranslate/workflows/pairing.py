@@ -8,7 +8,8 @@ from pathlib import Path
 
 from medtranslate.data.scans import contrast_of
 from medtranslate.errors import DatasetError
-from medtranslate.io import BidsName, parse_bids_name, scan_suffix
+from medtranslate.io import BidsName, is_scan, parse_bids_name, scan_suffix
+from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.workflows.deviation import DEVIATION_DESC
 
 _NOT_IMAGES = ("mask", "dseg")
@@ -67,18 +68,23 @@ def pair_paths(
             choice is ambiguous; the message names the files.
     """
     for path in (reference, prediction, mask, source):
-        if path is not None and not path.exists():
+        if path is not None and not (path.exists() or holds_dicom(path)):
             raise DatasetError(f"{path}: no such file or folder")
-    if reference.is_dir() != prediction.is_dir():
+    if _is_folder(reference) != _is_folder(prediction):
         raise DatasetError(
             f"{reference} and {prediction}: one is a folder, the other a file; give two files or "
             "two folders"
         )
-    if not reference.is_dir():
+    if not _is_folder(reference):
         name = _key(reference)
         pair = _finish(name, reference, prediction, mask=mask, source=source)
         return Pairing((pair,), ())
     return _pair_folders(reference, prediction, mask=mask, source=source)
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path holds several scans; the folder of one DICOM series does not."""
+    return path.is_dir() and not is_scan(path)
 
 
 def _pair_folders(

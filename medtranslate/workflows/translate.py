@@ -17,12 +17,15 @@ from medtranslate.data.index import index_datasets
 from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import (
+    is_scan,
     parse_bids_name,
+    read_header,
     read_volume,
     scan_suffix,
     sidecar_path,
     write_volume,
 )
+from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import git_commit, hash_json, hash_volume, software_versions
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
@@ -271,6 +274,7 @@ def describe_prediction(
         "Background": model.scale.offset,
         **({"ClippedVoxels": prediction.num_clipped} if is_ct else {}),
         "ModelSha256": model.sha256,
+        **describe_repairs(case.source),
         "SourceSha256": prepared.fingerprint["inputs"]["source"],
         "Pipeline": pipeline.name,
         "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
@@ -284,6 +288,12 @@ def describe_prediction(
     }
 
 
+def describe_repairs(source: Path) -> dict[str, list[str]]:
+    """What was repaired in a DICOM source on request, for a sidecar; empty if nothing was."""
+    repairs = read_header(source).repairs if holds_dicom(source) else ()
+    return {"SourceRepairs": list(repairs)} if repairs else {}
+
+
 def collect_cases(
     translator: Translator, sources: Sequence[Path], *, mask: Path | None = None
 ) -> list[Case]:
@@ -294,7 +304,7 @@ def collect_cases(
     """
     pipeline = translator.pipeline
     cases: list[Case] = []
-    datasets = [path for path in sources if scan_suffix(path) is None or path.is_dir()]
+    datasets = [path for path in sources if not is_scan(path)]
     if datasets:
         cases += find_cases(
             index_datasets(datasets),

@@ -161,7 +161,7 @@ def test_a_folder_of_dicom_files_says_what_to_do(tmp_path: Path) -> None:
     index = index_dataset(tmp_path)
 
     assert index.scans == ()
-    assert "3 DICOM files; convert them first" in index.problems[0]
+    assert "3 DICOM files; name the folder of each series in a CSV table" in index.problems[0]
 
 
 def test_a_folder_of_datasets_names_them(cohort: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from medtranslate.data.table import index_table, read_table
-from medtranslate.errors import DatasetError
+from medtranslate.errors import DatasetError, DicomError
+
+from ..io.dicom.conftest import truth, write_series  # noqa: F401
 
 
 @pytest.fixture
@@ -122,3 +125,17 @@ def test_quoted_separators_and_line_breaks_keep_the_line_numbers(tmp_path: Path)
     path.write_text('a,b\n"x,\ny",n/a\nz,2\n')
 
     assert read_table(path) == [(3, {"a": "x,\ny", "b": ""}), (4, {"a": "z", "b": "2"})]
+
+
+def test_a_dicom_series_is_named_by_its_folder_with_series_and_repairs(
+    folder: Path, write_series: Callable[..., Path]
+) -> None:
+    series = write_series(folder="ct")
+    path = write_table(folder, "subject,contrast,path", "a,CT,ct#deskew", "b,CT,ct", "c,CT,ct#mend")
+
+    with pytest.raises(DicomError, match="mend: no such repair"):
+        index_table(path, name="people")
+    path = write_table(folder, "subject,contrast,path", "a,CT,ct#deskew", "b,CT,ct")
+    index = index_table(path, name="people")
+
+    assert [scan.path for scan in index.scans] == [series.with_name("ct#deskew"), series]

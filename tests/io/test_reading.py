@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import struct
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from medtranslate.errors import GeometryError, VolumeReadError
+from medtranslate.errors import GeometryError, MissingExtraError, VolumeReadError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_header, read_mask, read_volume
 
@@ -255,7 +256,7 @@ def test_folders_pipes_and_missing_files_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.nii")
     with pytest.raises(VolumeReadError, match="not a regular file"):
         read_volume(tmp_path / "pipe.nii")
-    with pytest.raises(VolumeReadError, match=r"is a folder.*dcm2niix"):
+    with pytest.raises(VolumeReadError, match=r"is a folder without DICOM.*folder of a"):
         read_volume(tmp_path)
     with pytest.raises(VolumeReadError, match="no such file"):
         read_volume(tmp_path / "absent.nii")
@@ -423,3 +424,11 @@ def test_a_mask_on_another_grid_is_refused_with_both_grids(write_nifti, make_aff
     for like in (flipped, moved):
         with pytest.raises(GeometryError, match=r"mask 7x6x5.*LAS.*image 7x6x5.*Resample"):
             read_mask(path, like=like)
+
+
+def test_dicom_without_its_extra_says_the_line_that_installs_it(tmp_path, monkeypatch):
+    (tmp_path / "scan.dcm").write_bytes(bytes(128) + b"DICM")
+    monkeypatch.setitem(sys.modules, "medtranslate.io.dicom.reading", None)
+
+    with pytest.raises(MissingExtraError, match=r"pip install 'medtranslate\[dicom\]'"):
+        read_volume(tmp_path)

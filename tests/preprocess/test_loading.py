@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 
 from medtranslate.errors import VolumeReadError
+from medtranslate.io import write_volume
 from medtranslate.preprocess.loading import affine_of, geometry_of, load_images, voxels_of
+
+from ..io.dicom.conftest import truth, write_series  # noqa: F401
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "LPS", "PIR"])
@@ -27,3 +30,13 @@ def test_a_damaged_file_is_refused_and_no_other_reader_is_tried(make_scan, tmp_p
 def test_absent_keys_are_passed_over(make_scan):
     path, _ = make_scan()
     assert set(load_images(["source", "target"])({"source": path})) == {"source"}
+
+
+def test_a_dicom_series_and_a_nifti_file_make_a_pair(write_series, truth, tmp_path):
+    series = write_series()
+    write_volume(tmp_path / "mr.nii.gz", truth)
+
+    loaded = load_images(["source", "target"])({"source": tmp_path / "mr.nii.gz", "target": series})
+
+    np.testing.assert_array_equal(loaded["source"].numpy(), loaded["target"].numpy())
+    np.testing.assert_allclose(affine_of(loaded["source"]), affine_of(loaded["target"]), atol=1e-4)

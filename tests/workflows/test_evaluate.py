@@ -29,6 +29,8 @@ from medtranslate.workflows.evaluate import (
     find_foreground,
 )
 
+from ..io.dicom.conftest import truth, write_series  # noqa: F401
+
 QUICK = Protocol(interval_resamples=300)
 FILES = {"slices.csv", "volumes.csv", "summary.json", "protocol.json", "report.html"}
 
@@ -376,3 +378,18 @@ def test_scoring_imports_no_deep_learning_library():
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert found.stdout.strip() == "set()"
+
+
+def test_a_dicom_reference_is_scored_in_its_own_unit(tmp_path, write_series, make_volume):
+    from medtranslate.io import read_volume
+
+    volume = make_volume((24, 22, 12))
+    series = write_series(volume=volume)
+    made = read_volume(series)
+    path = tmp_path / "made.nii.gz"
+    write_volume(path, Volume(made.array + 40 * (made.array > 0), made.geometry))
+
+    summary = evaluate_paths(series, path, out=tmp_path / "out", protocol=Protocol())
+
+    # Off by 40 HU where it is not 0, which is inside; the foreground's rim holds a few zeros.
+    assert summary["metrics"]["mae"]["mean"] == pytest.approx(40, abs=4)

@@ -7,6 +7,8 @@ import pytest
 from medtranslate.errors import DatasetError
 from medtranslate.workflows.pairing import pair_paths
 
+from ..io.dicom.conftest import truth, write_series  # noqa: F401
+
 
 @pytest.fixture
 def place(tmp_path):
@@ -166,3 +168,22 @@ def test_a_file_opposite_a_folder_and_an_absent_path_are_refused(place, tmp_path
         pair_paths(folder, folder / "a.nii.gz")
     with pytest.raises(DatasetError, match="no such file or folder"):
         pair_paths(folder, tmp_path / "absent")
+
+
+def test_the_folder_of_a_dicom_series_stands_opposite_a_file(place, write_series, tmp_path):
+    made = place("made", "ct.nii.gz") / "ct.nii.gz"
+    series = write_series()
+
+    (pair,) = pair_paths(series, made).pairs
+    assert (pair.reference, pair.prediction) == (series, made)
+    fixed = tmp_path / f"{series.name}#drop-duplicates"
+    assert pair_paths(fixed, made).pairs[0].reference == fixed
+    with pytest.raises(DatasetError, match="one is a folder, the other a file"):
+        pair_paths(series, made.parent)
+
+
+def test_a_scan_that_is_not_there_is_said_to_be_absent(place):
+    made = place("made", "ct.nii.gz") / "ct.nii.gz"
+
+    with pytest.raises(DatasetError, match="absent.nii.gz: no such file"):
+        pair_paths(made.with_name("absent.nii.gz"), made)

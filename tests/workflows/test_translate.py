@@ -3,19 +3,22 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
 from medtranslate.checkpoint import load_model
-from medtranslate.errors import CheckpointError, DatasetError, VolumeReadError
+from medtranslate.errors import CheckpointError, DatasetError, DicomError, VolumeReadError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
 from medtranslate.workflows.prediction import load_translator
 from medtranslate.workflows.translate import collect_cases, translate, translate_cases
+
+from ..io.dicom.conftest import save_all, slice_headers
 
 
 def t1w(dataset, subject):
@@ -340,3 +343,37 @@ def test_a_model_that_does_not_say_what_it_knows_asks_to_be_trained_again(
 
     with pytest.raises(CheckpointError, match="'training_range'.*train the model again"):
         translate_cases(old, collect_cases(old, [t1w(cohort, "04")]), tmp_path / "out.nii.gz")
+
+
+def write_dicom_like(folder: Path, nifti: Path) -> Path:
+    """A scan of the cohort as an MR series."""
+    datasets = slice_headers(read_volume(nifti), "MR")
+    return save_all(folder, datasets)
+
+
+def test_a_dicom_series_is_translated_as_the_same_scan_in_nifti_is(trained, cohort, tmp_path):
+    nifti = next(cohort.rglob("*_T1w.nii.gz"))
+    series = write_dicom_like(tmp_path / "series", nifti)
+
+    translate(trained, [nifti], tmp_path / "from_nifti.nii.gz")
+    translate(trained, [series], tmp_path / "from_dicom.nii.gz")
+
+    first = read_volume(tmp_path / "from_nifti.nii.gz")
+    second = read_volume(tmp_path / "from_dicom.nii.gz")
+    assert second.geometry.matches(read_volume(series).geometry)
+    order = first.voxels if second.geometry.matches(first.geometry) else first.voxels[:, :, ::-1]
+    np.testing.assert_allclose(second.voxels, order, rtol=1e-3, atol=1.0)
+
+
+def test_a_repair_of_the_source_stands_in_the_sidecar(trained, cohort, tmp_path):
+    series = write_dicom_like(tmp_path / "series", next(cohort.rglob("*_T1w.nii.gz")))
+    (series / "IM9.dcm").unlink()
+    with pytest.raises(DicomError, match="missing-slices"):
+        translate(trained, [series], tmp_path / "out.nii.gz")
+    assert not (tmp_path / "out.nii.gz").exists()
+
+    translate(trained, [Path(f"{series}#interpolate-missing=1")], tmp_path / "out.nii.gz")
+
+    sidecar = json.loads((tmp_path / "out.json").read_text())
+    assert "number" in sidecar["SourceRepairs"][0]
+    assert "of 18" in sidecar["SourceRepairs"][0]
