@@ -9,13 +9,14 @@ STAMP  := $(VENV)/.installed
 DEMO   := runs/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test check format-check lint types contracts doctest docs format install \
-        system system-dicom constraints schema clean
+.PHONY: help demo bench test test-clinic check format-check lint types contracts doctest docs format \
+        install system system-dicom constraints schema clean
 
 help:
 	@echo "make demo     install, then train on the sample data, translate held-out people, report"
 	@echo "make bench    install, then measure speed beside the usual ways, and write the page of results"
 	@echo "make test     install, then the fast tests"
+	@echo "make test-clinic  (root) DICOM against Orthanc, dciodvfy and dcm2niix, which it installs"
 	@echo "make check    what CI runs: format, lint, types, contracts, tests, doctests, docs"
 	@echo "make format   put the code in shape"
 	@echo "make docs     build the documentation into site/"
@@ -60,6 +61,16 @@ bench: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# Orthanc is started by the tests alone: its own service is kept from starting on installation.
+test-clinic: $(STAMP)
+	@if [ ! -e /usr/sbin/policy-rc.d ]; then \
+	  printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && \
+	  chmod 755 /usr/sbin/policy-rc.d && trap 'rm -f /usr/sbin/policy-rc.d' EXIT; \
+	fi; \
+	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes \
+	  --no-install-recommends dcm2niix dicom3tools orthanc orthanc-dicomweb
+	$(BIN)/python -m pytest -m clinic
 
 check: format-check lint types contracts test doctest docs
 	@echo "==> all checks passed"

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import permutations, product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel
 import numpy as np
@@ -12,6 +20,13 @@ import pytest
 
 from medtranslate.geometry import Geometry
 from medtranslate.volume import Volume
+
+if TYPE_CHECKING:
+    # pydicom is an extra, and only tests of DICOM wait for it.
+    from pydicom.dataset import Dataset
+
+    from medtranslate.io.dicom.derive import DerivedSeries
+    from medtranslate.io.dicom.marks import Synthesis
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -140,3 +155,126 @@ def write_nifti(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return write
+
+
+def source_slice(volume: Volume, number: int, uids: list[str]) -> Dataset:
+    """One instance of an MR series that shows slice ``number``, a made-up person in every field."""
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.geometry.affine
+    i, j, k = volume.geometry.spacing
+    source = Dataset()
+    source.SpecificCharacterSet = "ISO_IR 100"
+    source.SOPClassUID = MRImageStorage
+    source.StudyInstanceUID, source.SeriesInstanceUID, source.FrameOfReferenceUID = uids[:3]
+    source.SOPInstanceUID = f"{uids[1]}.{number + 1}"
+    source.PatientName, source.PatientID = "Quillfeather^Ottilie", "PID-778-2231"
+    source.PatientBirthDate, source.StudyDate = "19530417", "20240229"
+    source.PatientSex, source.StudyTime, source.StudyID = "F", "101500", "Mossbank"
+    source.AccessionNumber, source.ReferringPhysicianName = "ACC99117", "Mossbank^Doctor"
+    source.Modality, source.Manufacturer = "MR", "Mossbank Scanners"
+    source.SeriesDescription, source.ProtocolName = "Quillfeather T1", "Mossbank"
+    source.InstitutionName, source.PatientComments = "Mossbank", "Quillfeather 19530417"
+    source.PatientPosition, source.BodyPartExamined = "HFS", "HEAD"
+    source.ScanningSequence, source.SequenceVariant = "GR", "SP"
+    source.EchoTime, source.RepetitionTime, source.SAR = "2.5", "9", "0.7"
+    source.ImagePositionPatient = [round(float(x), 6) for x in (affine @ [0, 0, number, 1])[:3]]
+    cosines = affine[:3, :2] / [i, j]
+    source.ImageOrientationPatient = [round(float(x), 8) for x in cosines.T.ravel()]
+    source.PixelSpacing, source.SliceThickness = [round(j, 6), round(i, 6)], round(k, 6)
+    source.InstanceNumber = number + 1
+    source.Columns, source.Rows = volume.geometry.shape[:2]
+    source.SamplesPerPixel, source.PhotometricInterpretation = 1, "MONOCHROME2"
+    source.BitsAllocated, source.BitsStored, source.HighBit = 16, 16, 15
+    source.PixelRepresentation = 0
+    source.PixelData = volume.voxels[:, :, number].T.astype("<u2").tobytes()
+    block = source.private_block(0x0029, "MOSSBANK PRIVATE", create=True)
+    block.add_new(0x01, "LO", "Quillfeather PID-778-2231")
+    source.file_meta = FileMetaDataset()
+    source.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    source.file_meta.MediaStorageSOPClassUID = source.SOPClassUID
+    source.file_meta.MediaStorageSOPInstanceUID = source.SOPInstanceUID
+    return source
+
+
+@pytest.fixture
+def make_sources() -> Callable[[Volume], list[Dataset]]:
+    """Function that makes the series of a volume whose axes are column, row and slice."""
+
+    def build(volume: Volume) -> list[Dataset]:
+        uids = ["1.2.826.0.1.77.5.501", "1.2.826.0.1.77.5.502", "1.2.826.0.1.77.5.503"]
+        return [source_slice(volume, k, uids) for k in range(volume.geometry.shape[2])]
+
+    return build
+
+
+@pytest.fixture
+def synthesis() -> Synthesis:
+    """A model that makes T2w of T1w."""
+    from medtranslate.io.dicom.marks import Synthesis
+
+    return Synthesis(
+        target="T2w",
+        source="T1w",
+        model="toy",
+        model_sha256="ab" * 32,
+        software_version="0.0",
+        created=datetime(2026, 11, 25, 2, 3, 4, tzinfo=UTC),
+    )
+
+
+@pytest.fixture
+def derived(
+    oblique_volume: Volume, make_sources: Callable[[Volume], list[Dataset]], synthesis: Synthesis
+) -> DerivedSeries:
+    """A synthetic MR series on the grid of an oblique source, patient and study kept."""
+    from medtranslate.io.dicom.derive import derive_series
+
+    return derive_series(oblique_volume, make_sources(oblique_volume), synthesis, identity="keep")
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    """An archive with DICOMweb in a temporary folder: its DICOM port and the URL of its pages."""
+    program = shutil.which("Orthanc")
+    plugins = [str(path) for path in Path("/usr").glob("*/**/libOrthancDicomWeb.so*")][:1]
+    if program is None or not plugins:
+        pytest.skip("Orthanc or its DICOMweb plugin is absent; make test-clinic installs them")
+    folder, dicom, http = tmp_path_factory.mktemp("orthanc"), free_port(), free_port()
+    settings = {
+        "StorageDirectory": str(folder / "db"), "IndexDirectory": str(folder / "db"),
+        "HttpPort": http, "DicomPort": dicom, "DicomAet": "ORTHANC", "Plugins": plugins,
+        "RemoteAccessAllowed": False, "AuthenticationEnabled": False, "DicomAlwaysAllowStore": True,
+    }  # fmt: skip
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    url = f"http://127.0.0.1:{http}"
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)
+    try:
+        wait_for_page(f"{url}/system", process)
+        yield dicom, url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_for_page(url: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a page of a program that has just been started answers."""
+    for _ in range(100):
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except OSError:
+            if process.poll() is not None:
+                pytest.fail("Orthanc ended while it was starting")
+            time.sleep(0.2)
+        else:
+            return
+    pytest.fail("Orthanc does not answer")

@@ -74,6 +74,24 @@ Fix = Annotated[
         help="Repair DICOM: drop-duplicates, interpolate-missing=N or deskew; may be repeated.",
     ),
 ]
+Format = Annotated[
+    Literal["nifti", "dicom"],
+    typer.Option("--format", help="What to write; dicom derives a series from a DICOM source."),
+]
+Identity = Annotated[
+    Literal["pseudonym", "keep"] | None,
+    typer.Option(
+        "--identity", help="Patient and study in DICOM output: pseudonym, or keep for the clinic."
+    ),
+]
+Regions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        metavar="NAME=FILE",
+        help="Mask to write as DICOM segmentation and contours; may be repeated.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Cluster = Annotated[
     str | None,

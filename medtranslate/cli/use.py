@@ -15,6 +15,8 @@ from medtranslate.cli.options import (
     Data,
     EngineName,
     Fix,
+    Format,
+    Identity,
     Json,
     Memory,
     Model,
@@ -22,6 +24,7 @@ from medtranslate.cli.options import (
     Perceptual,
     Precision,
     Protocols,
+    Regions,
     Uncertainty,
 )
 
@@ -55,25 +58,57 @@ def translate(
     precision: Precision = None,
     cluster: Cluster = None,
     fix: Fix = None,
+    output_format: Format = "nifti",
+    identity: Identity = None,
+    regions: Regions = None,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
+
+    def derive(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
+        from medtranslate.cli.summaries import show_translation
+        from medtranslate.errors import ConfigError
+        from medtranslate.inference.settings import InferenceChoices, parse_memory
+        from medtranslate.io.dicom.location import Fixes, with_fixes
+        from medtranslate.workflows.regions import parse_regions
+        from medtranslate.workflows.translate_series import translate_to_dicom
+
+        if cluster is not None:
+            raise ConfigError("--cluster writes NIfTI only; leave out --format dicom, or --cluster")
+        fixes = Fixes.parse(fix or ())
+        translation = translate_to_dicom(
+            model,
+            [with_fixes(source, fixes) for source in sources],
+            out,
+            identity=identity or "pseudonym",
+            regions=parse_regions(regions or ()),
+            mask=mask,
+            uncertainty=uncertainty,
+            companions=companions or (),
+            inference=InferenceChoices(parse_memory(memory), engine, precision),
+            progress=progress,
+        )
+        return show_translation(translation)
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.progress import tell_loading
 
         tell_loading(progress)
         from medtranslate.cli.summaries import show_translation
+        from medtranslate.errors import ConfigError
         from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.io.dicom.location import Fixes, with_fixes
         from medtranslate.workflows.translate import translate as translate_sources
 
+        if identity or regions:
+            raise ConfigError("--identity and --region are for DICOM; add --format dicom")
         fixes = Fixes.parse(fix or ())
         scans = [with_fixes(source, fixes) for source in sources]
         inference = InferenceChoices(parse_memory(memory), engine, precision)
         if cluster is not None and mask is not None:
-            from medtranslate.errors import ConfigError
-
             raise ConfigError(
                 "--mask belongs to one source; with --cluster give masks in a dataset"
             )
@@ -96,7 +131,7 @@ def translate(
         )
         return show_translation(translation)
 
-    finish(context, job, as_json=as_json)
+    finish(context, derive if output_format == "dicom" else job, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -276,5 +311,59 @@ def compare(
         from medtranslate.workflows.compare import compare_runs
 
         return show_comparison(compare_runs(runs, out), out)
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def listen(
+    context: typer.Context,
+    model: Annotated[
+        Path, typer.Option("--model", metavar="MODEL", help="Run folder or its model/ folder.")
+    ],
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port to listen at; 0 for a free one.")
+    ],
+    send_to: Annotated[
+        str,
+        typer.Option(
+            "--send-to", metavar="[TITLE@]HOST:PORT", help="Node that gets the synthetic series."
+        ),
+    ],
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; by default this machine alone.")
+    ] = "127.0.0.1",
+    identity: Identity = None,
+    uncertainty: Uncertainty = False,
+    spool_gb: Annotated[
+        float, typer.Option("--spool-gb", min=0.001, help="Most kept on disk of what comes in.")
+    ] = 4.0,
+    quiet_seconds: Annotated[
+        float,
+        typer.Option("--quiet-seconds", min=0.1, help="A series is whole after so long a pause."),
+    ] = 30.0,
+    as_json: Json = False,
+) -> None:
+    """Be a DICOM node: receive series, translate them, send the synthetic ones on."""
+
+    def job(_: Progress) -> Outcome:
+        import signal
+
+        from medtranslate.cli.output import Outcome
+        from medtranslate.workflows.listen import Route, listen
+
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        route = Route(
+            host=host,
+            port=port,
+            send_to=send_to,
+            identity=identity or "pseudonym",
+            spool_bytes=int(spool_gb * 1e9),
+            quiet_seconds=quiet_seconds,
+        )
+        result = listen(
+            model, route, uncertainty=uncertainty, tell=lambda text: typer.echo(text, err=True)
+        )
+        return Outcome({"sent": result.num_sent, "failed": result.num_failed})
 
     finish(context, job, as_json=as_json)

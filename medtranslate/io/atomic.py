@@ -69,8 +69,8 @@ def atomic_path(
 def atomic_folder(path: Path) -> Iterator[Path]:
     """A temporary folder beside ``path`` that takes its name when the block ends well.
 
-    As :func:`atomic_path`; the files inside are flushed by whoever writes them. A folder that
-    stood under ``path`` is replaced: between two renames there is none.
+    As :func:`atomic_path`; every file inside is flushed before. A folder that stood under
+    ``path`` is replaced: between two renames there is none.
 
     Raises:
         VolumeWriteError: If the folder cannot be written to or the disk is full.
@@ -83,7 +83,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise describe_failure(path, error) from error
     try:
         yield temporary
-        _flush(temporary)
+        for written in [*temporary.rglob("*"), temporary]:
+            _flush(written)
         _take_place(temporary, path)
         _flush(path.parent)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from copy import deepcopy
@@ -68,8 +69,9 @@ def load_images(keys: Sequence[str]) -> LoadImaged:
     Returns:
         A transform from a dictionary of paths to float32 ``MetaTensor`` ``(1, i, j, k)``.
     """
+    # MONAI also builds its own readers; where pydicom is, one of them misses a GPU decoder.
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        # MONAI makes one of each of its own readers too; one of them misses a GPU decoder aloud.
         warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader")
         return LoadImaged(
             list(keys),

@@ -195,6 +195,37 @@ def translate_cases(
     return Translation(translator.model.sha256, tuple(scans))
 
 
+@dataclass(frozen=True, eq=False)
+class PredictedCase:
+    """A prediction that is not written yet.
+
+    Attributes:
+        prediction: On the source's own grid.
+        sidecar: Plain data that describes it.
+        warnings: How the source differs from the training scans.
+    """
+
+    prediction: Prediction
+    sidecar: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def predict_case(translator: Translator, case: Case, prepared: Prepared) -> PredictedCase:
+    """Predict one case and describe what came of it.
+
+    Raises:
+        CheckpointError: If the model cannot be used for this scan, or does not say what it knows.
+        VolumeReadError: If the source cannot be used.
+        GeometryError: If it cannot be placed.
+    """
+    departures = translator.compare_with_training(prepared)
+    prediction = translator.predict(prepared)
+    sidecar = describe_prediction(translator, case, prepared, prediction)
+    sidecar["ComparedWithTraining"] = describe_departures(departures)
+    warnings = tuple(one.warning for one in departures if one.outside)
+    return PredictedCase(prediction, sidecar, warnings)
+
+
 def translate_prepared(
     translator: Translator, case: Case, prepared: Prepared, path: Path
 ) -> TranslatedScan:
@@ -206,10 +237,8 @@ def translate_prepared(
         GeometryError: If it cannot be placed.
         VolumeWriteError: If the result cannot be written.
     """
-    departures = translator.compare_with_training(prepared)
-    prediction = translator.predict(prepared)
-    sidecar = describe_prediction(translator, case, prepared, prediction)
-    sidecar["ComparedWithTraining"] = describe_departures(departures)
+    predicted = predict_case(translator, case, prepared)
+    prediction, sidecar = predicted.prediction, dict(predicted.sidecar)
     deviation = _write_deviation(translator, prediction, path, sidecar)
     if deviation is None:
         drop_stale_deviation(path)
@@ -221,7 +250,7 @@ def translate_prepared(
         case.source,
         path,
         num_clipped=prediction.num_clipped,
-        warnings=tuple(one.warning for one in departures if one.outside),
+        warnings=predicted.warnings,
         deviation=deviation,
         how=_describe_computation(prediction),
     )

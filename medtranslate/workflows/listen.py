@@ -1,0 +1,152 @@
+"""Listen: a DICOM node that receives series and sends their synthetic ones on."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from medtranslate.data.cases import Case
+from medtranslate.errors import MedTranslateError, MissingExtraError
+from medtranslate.workflows.ensemble import load_chosen_translator
+from medtranslate.workflows.prediction import Translator
+from medtranslate.workflows.translate_series import translate_series
+
+try:
+    from medtranslate.io.dicom.network import Address, receive, send_files
+    from medtranslate.workflows.spool import Spool, SpooledSeries
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "pynetdicom", "dicom") from error
+
+_POLL_SECONDS = 0.2
+_ATTEMPTS = 3
+_RETRY_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """What came of a time of listening.
+
+    Attributes:
+        num_sent: Series whose synthetic ones were sent on.
+        num_failed: Series that were not.
+    """
+
+    num_sent: int
+    num_failed: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where series come in, where synthetic ones go, and how they are named.
+
+    Attributes:
+        host: Address to listen at.
+        port: TCP port; 0 for a free one.
+        send_to: Who gets the synthetic series, as ``[TITLE@]HOST:PORT``.
+        identity: Whether patient and study are named as in the source.
+        spool_bytes: Most that is kept on disk of what comes in; beyond it the sender is told so.
+        quiet_seconds: A series is complete when nothing came for so long.
+    """
+
+    host: str
+    port: int
+    send_to: str
+    identity: Literal["pseudonym", "keep"] = "pseudonym"
+    spool_bytes: int = 4 << 30
+    quiet_seconds: float = 30.0
+
+
+def listen(
+    model: Path,
+    route: Route,
+    *,
+    uncertainty: bool = False,
+    tell: Callable[[str], None],
+    stop: threading.Event | None = None,
+) -> Listening:
+    """Receive, translate and send on until interrupted.
+
+    A series that cannot be translated or sent is told and logged without a word on whose it is,
+    and forgotten; it never ends the listening. Nothing stays on disk.
+
+    Args:
+        model: Run folder or its ``model/``.
+        route: From where to where.
+        uncertainty: Also send the standard deviations.
+        tell: Receives a line at each event.
+        stop: Ends the listening when it is set.
+
+    Raises:
+        CheckpointError: If the model cannot be used.
+        ConfigError: If an address is none, or the port cannot be listened at.
+    """
+    target = Address.parse(route.send_to)
+    translator = load_chosen_translator(model, uncertainty=uncertainty)
+    stop = stop or threading.Event()
+    counts = [0, 0]
+    with tempfile.TemporaryDirectory(prefix="medtranslate-") as folder:
+        spool = Spool(
+            Path(folder),
+            max_bytes=route.spool_bytes,
+            quiet_seconds=route.quiet_seconds,
+            clock=time.monotonic,
+        )
+        with receive(route.host, route.port, store=spool.store, closed=spool.close) as port:
+            tell(f"listening at {route.host}:{port}; stop with Ctrl-C")
+            try:
+                while not stop.wait(_POLL_SECONDS):
+                    if (series := spool.take()) is not None:
+                        sent = _pass_on(translator, series, route.identity, target, tell)
+                        counts[0 if sent else 1] += 1
+                        spool.remove(series)
+            except KeyboardInterrupt:
+                tell("stopped")
+    return Listening(*counts)
+
+
+def _pass_on(
+    translator: Translator,
+    series: SpooledSeries,
+    identity: Literal["pseudonym", "keep"],
+    target: Address,
+    tell: Callable[[str], None],
+) -> bool:
+    """Translate one series and send the result on; nothing of the result stays on disk."""
+    label = f"series {series.number} ({series.num_instances} instances)"
+    try:
+        with tempfile.TemporaryDirectory(prefix="medtranslate-") as out:
+            case = Case(name=f"series-{series.number}", dataset="", subject="", session=None,
+                        source=series.folder)  # fmt: skip
+            scan = translate_series(translator, case, Path(out), identity=identity, regions={})
+            paths = sorted(scan.output.rglob("*.dcm")) if scan.output else []
+            _send(paths, target)
+    except MedTranslateError as error:
+        tell(f"{label}: failed: {error}")
+        return False
+    except Exception as error:  # noqa: BLE001 - one bad series must never end the listening
+        # Its text might quote what stands in the file.
+        _log.error("%s: unexpected %s", label, type(error).__name__)
+        tell(f"{label}: failed: unexpected {type(error).__name__}")
+        return False
+    tell(f"{label}: sent {len(paths)} synthetic instances")
+    return True
+
+
+def _send(paths: list[Path], address: Address) -> None:
+    """Send, and try again a little later if the other side is not there."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return send_files(paths, address)
+        except MedTranslateError:
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(_RETRY_SECONDS)
+    return None
