@@ -27,6 +27,8 @@ from medtranslate.io.naming import ENTITY_ORDER
 
 _SKIPPED_FOLDERS = ("sourcedata", "code", "stimuli", "phenotype")
 _TABLE_SUFFIXES = (".csv", ".tsv")
+_MAP_SUFFIXES = ("displacement", "probseg")
+"""What derivatives say about scans without being any; nobody misses them here."""
 _DICOM_SUFFIXES = (".dcm", ".ima")
 _OTHER_SUFFIX = re.compile(
     r"sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)\.[a-z.]+"
@@ -159,6 +161,8 @@ class _BidsReader:
         suffix = None if name is None else canonical_suffix(name.suffix)
         if name is None or suffix is None:
             other = _OTHER_SUFFIX.fullmatch(path.name)
+            if other and other["suffix"] in _MAP_SUFFIXES and relative.parts[0] == "derivatives":
+                return
             if other and canonical_suffix(other["suffix"]) is None:
                 self.ignored[other["suffix"]] += 1
             else:

@@ -12,7 +12,7 @@ GREY_DIFFUSIVITY = 0.2
 """Diffusivity in grey matter as a part of that in white matter (Swanson et al. 2000: a fifth)."""
 
 _LARGEST_REACTION = 0.2
-"""Longest step in units of ``1 / proliferation``; splitting is then accurate to about a per cent."""
+"""Longest step in units of ``1 / proliferation``; splitting then errs by about a per cent."""
 
 
 @dataclass(frozen=True, eq=False)
