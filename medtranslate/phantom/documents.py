@@ -68,7 +68,8 @@ DISEASE_README = """
 `label-newlesion_mask` and `label-resolvedlesion_mask` (against the first visit).
 `label-tumor_probseg` is the density of tumour cells, 0 to 1. `desc-xmm_displacement`,
 `desc-ymm_displacement` and `desc-zmm_displacement` tell where the tissue in each voxel lay at the
-first visit, relative to the voxel, along right, front and up, in millimetres.
+first visit, relative to the voxel, along right, front and up, in millimetres; fluid and skull
+around the brain do not follow it.
 """
 
 _BRAIN_VOLUME: dict[str, Any] = {
