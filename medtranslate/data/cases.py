@@ -27,6 +27,8 @@ class Case:
         transform: ITK transform file that resamples the target onto the source.
         labels: Masks and segmentations to look at results by, named as selectors.
         days: Days since the person's first visit.
+        label: Region of the source that is followed through time; None if there is none.
+        later: The same region of the target.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Case:
     transform: Path | None = None
     labels: Mapping[str, Path] = field(default_factory=dict)
     days: float | None = None
+    label: Path | None = None
+    later: Path | None = None
 
     @property
     def images(self) -> tuple[Path, ...]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
 import torch
+from monai.transforms import Compose
 from torch import Tensor
 from torch.nn import functional
-
-from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
 
 _KEYS = ("source", "ranks", "target", "mask")
 _STEPS_AHEAD = 4
@@ -28,12 +27,21 @@ class TrainingCase:
         ranks: Same shape, the ranks of the source.
         target: Same shape, normalised.
         mask: Same shape, 1 inside the subject.
+        others: Further images of the same shape, such as a labelled region.
+        facts: What is known of the subject as a whole, each of shape ``(c,)`` or ``()``.
     """
 
     source: Tensor
     ranks: Tensor
     target: Tensor
     mask: Tensor
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def images(self) -> dict[str, Tensor]:
+        """Every image by its key in a batch."""
+        return {key: getattr(self, key) for key in _KEYS} | dict(self.others)
 
 
 class PatchSampler:
@@ -50,9 +58,12 @@ class PatchSampler:
         patch_size: tuple[int, int, int],
         batch_size: int,
         seed: int,
-        augmentation: AugmentationSettings,
+        augmentation: Callable[[], Compose],
     ) -> None:
-        """Keep the cases, padded where a volume is smaller than a patch."""
+        """Keep the cases, padded where a volume is smaller than a patch.
+
+        ``augmentation`` builds the random changes of a patch, which are seeded anew for each.
+        """
         self._cases = [_pad_case(case, patch_size) for case in cases]
         self._centres = [_mask_voxels(case.mask, seed) for case in self._cases]
         self._patch_size = patch_size
@@ -63,11 +74,12 @@ class PatchSampler:
     def draw(self, step: int) -> dict[str, Tensor]:
         """The batch of ``step``: ``source``, ``target``, ``mask``, each ``(n, c, i, j, k)``.
 
-        ``source`` has two channels, the intensity and its rank; the others have one.
+        ``source`` has two channels, the intensity and its rank; the others have one. Further images
+        and facts of the cases stand beside them under their own keys.
         """
         generator = np.random.default_rng((self._seed, step))
         patches = [self._draw_patch(generator) for _ in range(self._batch_size)]
-        batch = {key: torch.stack([patch[key] for patch in patches]) for key in _KEYS}
+        batch = {key: torch.stack([patch[key] for patch in patches]) for key in patches[0]}
         batch["source"] = torch.cat([batch["source"], batch.pop("ranks")], dim=1)
         return batch
 
@@ -95,17 +107,20 @@ class PatchSampler:
                 strict=True,
             )
         )
-        patch = {key: getattr(case, key)[(slice(None), *box)].clone() for key in _KEYS}
-        augment = build_augmentation(self._augmentation)
+        patch = {key: image[(slice(None), *box)].clone() for key, image in case.images.items()}
+        augment = self._augmentation()
         augment.set_random_state(seed=int(generator.integers(2**31)))
         changed = augment(patch)
-        return {key: torch.as_tensor(changed[key]).contiguous() for key in _KEYS}
+        images = {key: torch.as_tensor(changed[key]).contiguous() for key in patch}
+        return images | dict(case.facts)
 
 
 def _pad_case(case: TrainingCase, patch_size: tuple[int, int, int]) -> TrainingCase:
     missing = [max(0, p - n) for p, n in zip(patch_size, case.source.shape[1:], strict=True)]
     widths = [width for m in reversed(missing) for width in (m // 2, m - m // 2)]
-    return TrainingCase(*(functional.pad(getattr(case, key), widths) for key in _KEYS))
+    images = {key: functional.pad(image, widths) for key, image in case.images.items()}
+    source, ranks, target, mask = (images.pop(key) for key in _KEYS)
+    return replace(case, source=source, ranks=ranks, target=target, mask=mask, others=images)
 
 
 def _mask_voxels(mask: Tensor, seed: int) -> np.ndarray:

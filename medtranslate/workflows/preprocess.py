@@ -95,6 +95,8 @@ def prepare_cases(
             target=case.target,
             mask=case.mask,
             transform=case.transform,
+            label=case.label,
+            later=case.later,
             cache=cache,
         )
         if arrays.registration is not None and arrays.registration.worse:
@@ -124,6 +126,8 @@ def describe_case(case: Case, arrays: PreparedArrays) -> dict[str, Any]:
         "target": case.target,
         "mask": case.mask,
         "transform": case.transform,
+        "label": case.label,
+        "later": case.later,
     }
     return {
         "files": {
