@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from monai.losses import BendingEnergyLoss
 from pydantic import Field
 from torch import Tensor
 
@@ -12,8 +11,6 @@ from medtranslate.settings import Settings
 
 _LEAST_STRETCH = 0.2
 _FEW_VOXELS = 30.0
-
-_bending_energy = BendingEnergyLoss()
 
 
 class ProgressionLossSettings(Settings):
@@ -55,7 +52,7 @@ def image_loss(
 def regularity_loss(
     velocity: Tensor, displacement: Tensor, *, settings: ProgressionLossSettings
 ) -> Tensor:
-    """Bending energy of the velocity, and volume that all but vanishes (Rueckert et al., 1999).
+    """Bending energy of the velocity, and volume that all but vanishes.
 
     Args:
         velocity: Shape ``(n, 3, i, j, k)``, voxels a year.
@@ -63,8 +60,24 @@ def regularity_loss(
         settings: The weights.
     """
     lacking = torch.relu(_LEAST_STRETCH - jacobian_determinant(displacement)).mean()
-    bending: Tensor = _bending_energy(velocity)
-    return settings.bending * bending + settings.folding * lacking
+    return settings.bending * bending_energy(velocity) + settings.folding * lacking
+
+
+def bending_energy(field: Tensor) -> Tensor:
+    """Mean of the summed squared second derivatives of a field (Rueckert et al., 1999).
+
+    MONAI's ``BendingEnergyLoss`` indexes with lists, which torch has announced to read otherwise.
+
+    Args:
+        field: Shape ``(n, 3, i, j, k)``; every size at least 3.
+    """
+    energy = field.new_zeros(())
+    for one in (2, 3, 4):
+        energy = energy + torch.diff(field, n=2, dim=one).square().mean()
+        for two in range(one + 1, 5):
+            mixed = torch.diff(torch.diff(field, dim=one), dim=two)
+            energy = energy + 2 * mixed.square().mean()
+    return energy
 
 
 def region_loss(
