@@ -93,7 +93,7 @@ def build_chain(settings: PreprocessSettings) -> Compose:
     steps: list[Transform] = [
         load_images(everything),
         RecordInputs(),
-        ReadLabels(),
+        ReadLabels(settings.region_values),
         Orientationd(
             everything, axcodes=settings.orientation, labels=None, allow_missing_keys=True
         ),

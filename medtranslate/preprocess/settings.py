@@ -107,6 +107,12 @@ class PreprocessSettings(Settings):
         default=PercentileIntensity(), description="How target values become normalised ones."
     )
 
+    region_values: tuple[int, ...] = Field(
+        (),
+        description="Values of visits.labels that make up the region that is followed; empty: every "
+        "value above 0.",
+    )
+
     @model_validator(mode="after")
     def _shares_a_scale(self) -> Self:
         if isinstance(self.source_intensity, SharedIntensity):

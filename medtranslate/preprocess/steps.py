@@ -115,6 +115,10 @@ def _require_one_grid(name: str, fixed: Geometry, moving: Geometry) -> None:
 class ReadLabels(Transform):
     """Labelled regions as 0 and 1, each on the grid of its scan."""
 
+    def __init__(self, values: tuple[int, ...] = ()) -> None:
+        """Take the values that make up the region; every one above 0 if empty."""
+        self._values = values
+
     def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
         """Replace ``label`` and ``later`` by 0 and 1, checked.
 
@@ -131,8 +135,9 @@ class ReadLabels(Transform):
                     f"{result['name']}: the labels of the {scan} lie on another grid than it "
                     f"(labels {own.describe()}; scan {expected.describe()}). Resample them"
                 )
-            inside = (voxels_of(result[key]) > 0).astype(np.float32)
-            result[key] = track(inside, like=result[key])
+            voxels = voxels_of(result[key])
+            inside = np.isin(voxels, self._values) if self._values else voxels > 0
+            result[key] = track(inside.astype(np.float32), like=result[key])
         return result
 
 

@@ -41,7 +41,10 @@ class Foresight:
 
     @torch.inference_mode()
     def region_at(self, label: Tensor, years: float, *, speed: float = 1.0) -> Tensor:
-        """Chance that each voxel belongs to a region after some years; ``(1, 1, i, j, k)``."""
+        """How much of each voxel belongs to a region after some years; ``(1, 1, i, j, k)``.
+
+        A region that grows has a sharp border: the soft one of training would add volume.
+        """
         passed = torch.tensor([years * speed])
         moved = move_region(
             self.network,
@@ -51,6 +54,8 @@ class Foresight:
             nearness=self.nearness,
             years=passed,
         )
+        if self.nearness is not None:
+            moved = (moved > 0.5).float()
         return self._cut(moved)
 
     @torch.inference_mode()

@@ -163,7 +163,11 @@ def _prepare(
         if not (mask.voxels > 0).any():
             raise DatasetError(f"--region {region.name}: holds no voxel above 0")
     prepared = prepare(
-        forecaster.pipeline.preprocess, name=baseline.name, source=baseline, label=region
+        # A mask that is given holds the region alone, whatever values training picked.
+        forecaster.pipeline.preprocess.model_copy(update={"region_values": ()}),
+        name=baseline.name,
+        source=baseline,
+        label=region,
     )
     inside = native_mask(prepared) if region is None else read_volume(region).voxels > 0
     return _Baseline(

@@ -165,7 +165,7 @@ def build_progression_pipeline(**changes: Any) -> Pipeline:  # Any: as in build_
         "source": "T1w",
         "target": "T1w",
         "visits": {"covariates": ["dose", "shoe"], "labels": "mask+label-tumor"},
-        "split": {"val": 2, "test": 2},
+        "split": {"val_subjects": ["07", "08"], "test_subjects": ["09", "10"]},
         "preprocess": {"crop_margin_mm": 2.0, "target_intensity": {"name": "shared"}},
         "augmentation": {"affine_probability": 0, "deformation_probability": 0},
         "method": {

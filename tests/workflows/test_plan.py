@@ -50,7 +50,9 @@ def test_the_smallest_margin_covers_what_was_asked(simulation, tmp_path):
     assert 4 <= row["margin_mm"] <= 7.5
     curve = [
         (float(point["margin_mm"]), float(point["covered"]))
-        for point in csv.DictReader((tmp_path / "out" / "margin_coverage.csv").open())
+        for point in csv.DictReader(
+            (tmp_path / "out" / "margin_coverage.csv").read_text().splitlines()
+        )
     ]
     assert max(share for margin, share in curve if margin < row["margin_mm"]) < 0.9
 

@@ -72,7 +72,7 @@ def test_the_deformation_explains_the_scan_but_for_what_is_new(simulated):
 
 def test_the_trajectory_says_volumes_and_marks_extrapolation(simulated):
     _, mask, out, result = simulated
-    rows = list(csv.DictReader((out / "trajectory.csv").open()))
+    rows = list(csv.DictReader((out / "trajectory.csv").read_text().splitlines()))
     voxel = np.prod(read_volume(mask).geometry.spacing) / 1000
 
     assert tuple(rows[0]) == TRAJECTORY_COLUMNS
