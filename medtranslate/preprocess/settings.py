@@ -109,7 +109,7 @@ class PreprocessSettings(Settings):
 
     region_values: tuple[int, ...] = Field(
         (),
-        description="Values of visits.labels that make up the region that is followed; empty: every "
+        description="Values of visits.labels that make up the followed region; empty: every "
         "value above 0.",
     )
 

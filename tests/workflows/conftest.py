@@ -165,19 +165,19 @@ def build_progression_pipeline(**changes: Any) -> Pipeline:  # Any: as in build_
         "source": "T1w",
         "target": "T1w",
         "visits": {"covariates": ["dose", "shoe"], "labels": "mask+label-tumor"},
-        "split": {"val_subjects": ["07", "08"], "test_subjects": ["09", "10"]},
+        "split": {"val": 0, "test_subjects": ["09", "10"]},
         "preprocess": {"crop_margin_mm": 2.0, "target_intensity": {"name": "shared"}},
         "augmentation": {"affine_probability": 0, "deformation_probability": 0},
         "method": {
             "name": "progression",
             "generator": {"channels": 8, "levels": 2, "growing_region": True},
-            "optimiser": {"learning_rate": 5e-3, "ema_decay": 0.9},
+            "optimiser": {"learning_rate": 3e-3, "ema_decay": 0.9},
             "adversary": {"weight": 0},
         },
         "train": {
             "patch_size": [24, 24, 20],
-            "num_steps": 120,
-            "num_validations": 4,
+            "num_steps": 30,
+            "num_validations": 1,
             "precision": "32-true",
         },
     }
