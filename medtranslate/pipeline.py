@@ -205,6 +205,19 @@ class Pipeline(Settings):
         """Whether the job follows visits of a person, instead of turning contrasts into others."""
         return isinstance(self.method, ProgressionSettings)
 
+    def need_translation(self) -> None:
+        """Refuse what only a model that turns a contrast into another can do.
+
+        Raises:
+            ConfigError: If the pipeline follows visits; names the right commands.
+        """
+        if self.is_progression:
+            raise ConfigError(
+                f"'{self.name}' simulates progression: it turns no contrast into another. Use"
+                " 'medtranslate train', then 'medtranslate simulate MODEL BASELINE --at 1y --out"
+                " DIR'"
+            )
+
     @property
     def grows_region(self) -> bool:
         """Whether a labelled region grows into tissue that stays where it is."""
@@ -254,11 +267,9 @@ def build_generator(pipeline: Pipeline) -> Generator:
     Raises:
         ConfigError: If the pipeline follows visits; see :func:`build_progression`.
     """
+    pipeline.need_translation()
     if isinstance(pipeline.method, ProgressionSettings):
-        raise ConfigError(
-            f"'{pipeline.name}' simulates progression: it turns no contrast into another. Use"
-            " 'medtranslate simulate MODEL BASELINE --at 1y --out DIR'"
-        )
+        raise TypeError("a progression network is no generator")
     return Generator(pipeline.method.generator)
 
 

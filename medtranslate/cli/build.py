@@ -43,6 +43,7 @@ def run(
         from medtranslate.workflows.run import run_pipeline
 
         settings = read_pipeline(pipeline, overrides or ())
+        settings.need_translation()
         if is_repeated(settings):
             from medtranslate.cli.summaries import show_cross_validation
 
@@ -73,6 +74,9 @@ def train(
         from medtranslate.workflows.train import train as train_model
 
         settings = read_pipeline(pipeline, overrides or ())
-        return show_training(train_model(settings, data, out, resume=resume, progress=progress))
+        model = train_model(settings, data, out, resume=resume, progress=progress)
+        ahead = "simulate {} BASELINE --at 1y --out DIR"
+        usual = "validate {} --data DATASET"
+        return show_training(model, next_command=ahead if settings.is_progression else usual)
 
     finish(context, job, as_json=as_json)

@@ -43,19 +43,28 @@ def assemble_cohort(pipeline: Pipeline, datasets: Sequence[Path]) -> Cohort:
         DatasetError: If nothing can be paired or anything would leak.
     """
     indexes = index_datasets(datasets)
-    pairs: dict[str, VisitPair] = {}
-    if pipeline.visits is None:
-        cases = find_cases(
-            indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask
-        )
-    else:
-        found = pair_visits(indexes, contrast=pipeline.source, settings=pipeline.visits)
-        pairs = {pair.name: pair for pair in found}
-        cases = [case_of_pair(pair) for pair in found]
+    cases, pairs = pair_scans(pipeline, indexes)
     participants = join_participants(indexes)
     split = split_subjects(cases, participants, pipeline.split)
     guard_split(split, cases)
     return Cohort(tuple(cases), split, participants, pairs)
+
+
+def pair_scans(
+    pipeline: Pipeline, indexes: Sequence[DatasetIndex]
+) -> tuple[list[Case], dict[str, VisitPair]]:
+    """The cases of a pipeline: contrasts of a visit, or visits of a person and what is behind them.
+
+    Raises:
+        DatasetError: If nothing can be paired.
+    """
+    if pipeline.visits is None:
+        cases = find_cases(
+            indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask
+        )
+        return cases, {}
+    found = pair_visits(indexes, contrast=pipeline.source, settings=pipeline.visits)
+    return [case_of_pair(pair) for pair in found], {pair.name: pair for pair in found}
 
 
 def case_of_pair(pair: VisitPair) -> Case:

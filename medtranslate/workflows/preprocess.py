@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medtranslate.data.cases import Case, find_cases
+from medtranslate.data.cases import Case
 from medtranslate.data.index import index_datasets
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
@@ -18,6 +18,7 @@ from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
 from medtranslate.preprocess.settings import PreprocessSettings
 from medtranslate.provenance import hash_file
 from medtranslate.volume import Volume
+from medtranslate.workflows.cohort import pair_scans
 from medtranslate.workflows.progress import NoProgress, Progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -66,12 +67,7 @@ def preprocess_dataset(
         VolumeWriteError: If something cannot be written.
     """
     progress = progress or NoProgress()
-    cases = find_cases(
-        index_datasets(datasets),
-        source=pipeline.source,
-        target=pipeline.target,
-        mask=pipeline.mask,
-    )
+    cases, _ = pair_scans(pipeline, index_datasets(datasets))
     records: dict[str, dict[str, Any]] = {}  # plain data for JSON
     for case, arrays in prepare_cases(pipeline, cases, cache=cache, progress=progress):
         written = _write_images(out, case.name, arrays)
