@@ -21,6 +21,7 @@ from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.metrics.rules import PROTOCOL_NAMES, ProtocolName
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.progression import ProgressionNetwork
+from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.preprocess.settings import (
     PercentileIntensity,
     PreprocessSettings,
@@ -205,6 +206,18 @@ class Pipeline(Settings):
         """Whether the job follows visits of a person, instead of turning contrasts into others."""
         return isinstance(self.method, ProgressionSettings)
 
+    @property
+    def generator_settings(self) -> GeneratorSettings:
+        """Size of the generator that turns a contrast into another.
+
+        Raises:
+            ConfigError: If the pipeline follows visits.
+        """
+        self.need_translation()
+        if isinstance(self.method, ProgressionSettings):
+            raise TypeError("a progression network is no generator")
+        return self.method.generator
+
     def need_translation(self) -> None:
         """Refuse what only a model that turns a contrast into another can do.
 
@@ -267,10 +280,7 @@ def build_generator(pipeline: Pipeline) -> Generator:
     Raises:
         ConfigError: If the pipeline follows visits; see :func:`build_progression`.
     """
-    pipeline.need_translation()
-    if isinstance(pipeline.method, ProgressionSettings):
-        raise TypeError("a progression network is no generator")
-    return Generator(pipeline.method.generator)
+    return Generator(pipeline.generator_settings)
 
 
 def build_method(pipeline: Pipeline, generator: Generator, fabric: Fabric) -> AbstractMethod:

@@ -144,7 +144,7 @@ class Translator:
             (i, j, k),
             settings=self.pipeline.inference,
             divisor=self.pipeline.method.generator.divisor,
-            bytes_per_voxel=estimate_memory(self.generator.settings),
+            bytes_per_voxel=estimate_memory(self.pipeline.generator_settings),
             device=self.fabric.device,
         )
 
