@@ -11,13 +11,22 @@ from pydantic import Field, field_validator, model_validator
 
 from medtranslate.data.augmentation import AugmentationSettings
 from medtranslate.data.split import SplitSettings
+from medtranslate.data.visits import VisitSettings
+from medtranslate.errors import ConfigError
 from medtranslate.inference.settings import InferenceSettings
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.methods.cgan import Cgan, CganSettings
+from medtranslate.methods.progression import Progression, ProgressionSettings
 from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.metrics.rules import PROTOCOL_NAMES, ProtocolName
 from medtranslate.networks.generator import Generator
-from medtranslate.preprocess.settings import PercentileIntensity, PreprocessSettings
+from medtranslate.networks.progression import ProgressionNetwork
+from medtranslate.networks.settings import GeneratorSettings
+from medtranslate.preprocess.settings import (
+    PercentileIntensity,
+    PreprocessSettings,
+    SharedIntensity,
+)
 from medtranslate.settings import (
     Settings,
     apply_overrides,
@@ -26,9 +35,12 @@ from medtranslate.settings import (
 )
 
 METHODS: dict[str, Callable[..., AbstractMethod]] = {"cgan": Cgan, "regression": Regression}
-"""Ways of learning the mapping, by the name the pipeline file gives them."""
+"""Ways of learning the mapping, by the name the pipeline file gives them; progression, which learns
+from visits instead of contrasts, is built by :func:`build_progression`."""
 
-MethodSettings = Annotated[CganSettings | RegressionSettings, Field(discriminator="name")]
+MethodSettings = Annotated[
+    CganSettings | RegressionSettings | ProgressionSettings, Field(discriminator="name")
+]
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -121,6 +133,9 @@ class Pipeline(Settings):
     mask: str | None = Field(
         None, description="Selector of given masks, such as mask+desc-brain; none: computed."
     )
+    visits: VisitSettings | None = Field(
+        None, description="Which visits are paired; for method progression, and only for it."
+    )
     split: SplitSettings = Field(SplitSettings(), description="Who trains, validates and tests.")
     preprocess: PreprocessSettings = Field(description="How scans are prepared.")
     method: MethodSettings = Field(description="How the mapping is learned.")
@@ -137,8 +152,7 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Pipeline:
-        if self.source == self.target:
-            raise ValueError(f"source and target are both '{self.source}'; name two contrasts")
+        self._speaks_of_visits()
         if (self.preprocess.mask == "given") != (self.mask is not None):
             raise ValueError("preprocess.mask: given and a top-level 'mask' selector go together")
         divisor = self.method.generator.divisor
@@ -150,6 +164,78 @@ class Pipeline(Settings):
                 " that saw mirrored scans can be shown them"
             )
         return self
+
+    def _speaks_of_visits(self) -> None:
+        """Progression needs visits of one contrast and one scale; every other method none of it."""
+        shared = isinstance(self.preprocess.target_intensity, SharedIntensity)
+        if not self.is_progression:
+            if self.visits is not None:
+                raise ValueError("'visits' goes with method {name: progression} alone")
+            if self.source == self.target:
+                raise ValueError(
+                    f"source and target are both '{self.source}'; name two contrasts, or set "
+                    "method: {name: progression} and a 'visits' section"
+                )
+            if shared:
+                raise ValueError("target_intensity 'shared' goes with method progression alone")
+            return
+        if self.visits is None:
+            raise ValueError("method progression needs a 'visits' section, such as visits: {}")
+        if self.source != self.target:
+            raise ValueError(
+                f"method progression follows one contrast: source '{self.source}' and target "
+                f"'{self.target}' must be the same"
+            )
+        if not shared and self.preprocess.target_intensity != self.preprocess.source_intensity:
+            raise ValueError(
+                "method progression compares visits: set preprocess.target_intensity to"
+                " {name: shared}, or both intensities to the same window"
+            )
+        if isinstance(self.preprocess.target_intensity, PercentileIntensity):
+            raise ValueError(
+                "method progression: a percentile of each visit would hide change; set"
+                " preprocess.target_intensity to {name: shared}"
+            )
+        if self.preprocess.mask == "given":
+            raise ValueError("method progression computes its mask; choose another preprocess.mask")
+        if self.grows_region and self.visits.labels is None:
+            raise ValueError("method.generator.growing_region needs visits.labels")
+
+    @property
+    def is_progression(self) -> bool:
+        """Whether the job follows visits of a person, instead of turning contrasts into others."""
+        return isinstance(self.method, ProgressionSettings)
+
+    @property
+    def generator_settings(self) -> GeneratorSettings:
+        """Size of the generator that turns a contrast into another.
+
+        Raises:
+            ConfigError: If the pipeline follows visits.
+        """
+        self.need_translation()
+        if isinstance(self.method, ProgressionSettings):
+            raise TypeError("a progression network is no generator")
+        return self.method.generator
+
+    def need_translation(self) -> None:
+        """Refuse what only a model that turns a contrast into another can do.
+
+        Raises:
+            ConfigError: If the pipeline follows visits; names the right commands.
+        """
+        if self.is_progression:
+            raise ConfigError(
+                f"'{self.name}' simulates progression: it turns no contrast into another. Use"
+                " 'medtranslate train', then 'medtranslate simulate MODEL BASELINE --at 1y --out"
+                " DIR'"
+            )
+
+    @property
+    def grows_region(self) -> bool:
+        """Whether a labelled region grows into tissue that stays where it is."""
+        method = self.method
+        return isinstance(method, ProgressionSettings) and method.generator.growing_region
 
     @property
     def is_mirrored(self) -> bool:
@@ -189,10 +275,43 @@ def pipeline_schema() -> dict[str, Any]:
 
 
 def build_generator(pipeline: Pipeline) -> Generator:
-    """An untrained generator of the size the pipeline asks for."""
-    return Generator(pipeline.method.generator)
+    """An untrained generator of the size the pipeline asks for.
+
+    Raises:
+        ConfigError: If the pipeline follows visits; see :func:`build_progression`.
+    """
+    return Generator(pipeline.generator_settings)
 
 
 def build_method(pipeline: Pipeline, generator: Generator, fabric: Fabric) -> AbstractMethod:
     """The method that will train ``generator`` on the device of ``fabric``."""
     return METHODS[pipeline.method.name](generator, pipeline.method, fabric)
+
+
+def build_progression_network(pipeline: Pipeline, *, num_conditions: int) -> ProgressionNetwork:
+    """An untrained progression network of the size the pipeline asks for.
+
+    Raises:
+        ConfigError: If the pipeline turns contrasts into others.
+    """
+    if not isinstance(pipeline.method, ProgressionSettings):
+        raise ConfigError(
+            f"'{pipeline.name}' predicts {pipeline.target} from {pipeline.source}; it knows nothing"
+            " of time. Use 'medtranslate translate MODEL SOURCE --out FILE'"
+        )
+    return ProgressionNetwork(pipeline.method.generator, num_conditions=num_conditions)
+
+
+def build_progression(
+    pipeline: Pipeline, network: ProgressionNetwork, fabric: Fabric
+) -> Progression:
+    """The method that will train ``network`` on pairs of visits.
+
+    Raises:
+        ConfigError: If the pipeline turns contrasts into others.
+    """
+    if not isinstance(pipeline.method, ProgressionSettings):
+        raise ConfigError(
+            f"'{pipeline.name}': method {pipeline.method.name} does not follow visits"
+        )
+    return Progression(network, pipeline.method, fabric)

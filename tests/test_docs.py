@@ -73,7 +73,7 @@ def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 def test_a_pipeline_is_valid(path: Path) -> None:
     pipeline = read_pipeline(path)
 
-    assert pipeline.source != pipeline.target
+    assert (pipeline.source == pipeline.target) == pipeline.is_progression
     assert path.read_text("utf-8").startswith("#"), "a comment says what it does and on what data"
 
 

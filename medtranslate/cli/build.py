@@ -54,6 +54,7 @@ def run(
 
         choices = InferenceChoices(parse_memory(memory), engine, precision)
         settings = read_pipeline(pipeline, [*(overrides or ()), *choices.to_overrides()])
+        settings.need_translation()
         if is_repeated(settings):
             from medtranslate.cli.summaries import show_cross_validation
 
@@ -87,6 +88,9 @@ def train(
         from medtranslate.workflows.train import train as train_model
 
         settings = read_pipeline(pipeline, overrides or ())
-        return show_training(train_model(settings, data, out, resume=resume, progress=progress))
+        model = train_model(settings, data, out, resume=resume, progress=progress)
+        ahead = "simulate {} BASELINE --at 1y --out DIR"
+        usual = "validate {} --data DATASET"
+        return show_training(model, next_command=ahead if settings.is_progression else usual)
 
     finish(context, job, as_json=as_json)

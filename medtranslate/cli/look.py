@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -101,7 +101,11 @@ def phantom(
     spacing_mm: Annotated[
         float, typer.Option("--spacing-mm", metavar="MM", help="Voxel size.")
     ] = 2.0,
-    visits: Annotated[int, typer.Option("--visits", min=1, max=2, help="Visits a person.")] = 1,
+    visits: Annotated[int, typer.Option("--visits", metavar="N", help="Visits a person.")] = 1,
+    disease: Annotated[
+        Literal["atrophy", "tumour", "lesions"] | None,
+        typer.Option("--disease", help="What changes them, at 2 to 12 visits at random times."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a cohort of simulated people, of whom everything is known."""
@@ -116,6 +120,7 @@ def phantom(
             seed=seed,
             spacing_mm=spacing_mm,
             visits=visits,
+            disease=disease,
             progress=progress,
         )
         return show_phantom(out, subjects=subjects)

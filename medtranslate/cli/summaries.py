@@ -78,11 +78,11 @@ def show_verification(verification: Verification) -> Outcome:
     return Outcome(data, tuple(parts), ExitCode.PARTLY if broken else ExitCode.DONE)
 
 
-def show_training(model: Path) -> Outcome:
-    """Where the model lies and what to do with it."""
+def show_training(model: Path, *, next_command: str) -> Outcome:
+    """Where the model lies and what to do with it; ``{}`` in the command stands for the run."""
     lines = (
         Text.assemble(("Model ", "bold"), str(model)),
-        Text.assemble(("Next  ", "bold"), f"medtranslate validate {model.parent} --data DATASET"),
+        Text.assemble(("Next  ", "bold"), f"medtranslate {next_command.format(model.parent)}"),
     )
     return Outcome({"model": str(model)}, lines)
 

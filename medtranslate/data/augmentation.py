@@ -15,6 +15,7 @@ from monai.transforms import (
     RandGridDistortiond,
     RandScaleIntensityd,
     RandSimulateLowResolutiond,
+    Transform,
 )
 from pydantic import Field
 from torch import Tensor
@@ -60,30 +61,11 @@ def build_augmentation(settings: AugmentationSettings) -> Compose:
     nothing the target, which is the truth. Seed the result with ``set_random_state``.
     """
     shown = ("source", "ranks")
-    shared = ("images", "mask")
-    modes = ("bilinear", "nearest")
-    radians = (settings.rotation_degrees * 3.141592653589793 / 180,) * 3
+    shared = {"images": "bilinear", "mask": "nearest"}
     return Compose(
         [
             _stack,
-            RandFlipd(shared, prob=settings.flip_probability, spatial_axis=0),
-            RandAffined(
-                shared,
-                prob=settings.affine_probability,
-                rotate_range=radians,
-                scale_range=(settings.scaling,) * 3,
-                shear_range=(settings.scaling / 3,) * 3,
-                mode=modes,
-                padding_mode="zeros",
-            ),
-            RandGridDistortiond(
-                shared,
-                num_cells=3,
-                prob=settings.deformation_probability,
-                distort_limit=(-settings.deformation, settings.deformation),
-                mode=modes,  # type: ignore[arg-type]  # MONAI takes one mode a key; its hint says one
-                padding_mode="zeros",
-            ),
+            *_change_shape(settings, shared),
             _unstack,
             RandAdjustContrastd(
                 "source",
@@ -110,3 +92,38 @@ def _stack(patch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _unstack(patch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     images = dict(zip(_IMAGES, torch.split(patch["images"], 1), strict=True))
     return images | {"mask": patch["mask"]}
+
+
+def build_shape_augmentation(settings: AugmentationSettings, modes: Mapping[str, str]) -> Compose:
+    """Random changes of shape alone, shared by all images: for scans whose values are compared.
+
+    Args:
+        settings: How strongly; what changes the source alone is not used.
+        modes: Key of each image to its interpolation, ``bilinear`` or ``nearest``.
+    """
+    return Compose(_change_shape(settings, modes))
+
+
+def _change_shape(settings: AugmentationSettings, modes: Mapping[str, str]) -> list[Transform]:
+    keys, interpolation = tuple(modes), tuple(modes.values())
+    radians = (settings.rotation_degrees * 3.141592653589793 / 180,) * 3
+    return [
+        RandFlipd(keys, prob=settings.flip_probability, spatial_axis=0),
+        RandAffined(
+            keys,
+            prob=settings.affine_probability,
+            rotate_range=radians,
+            scale_range=(settings.scaling,) * 3,
+            shear_range=(settings.scaling / 3,) * 3,
+            mode=interpolation,
+            padding_mode="zeros",
+        ),
+        RandGridDistortiond(
+            keys,
+            num_cells=3,
+            prob=settings.deformation_probability,
+            distort_limit=(-settings.deformation, settings.deformation),
+            mode=interpolation,  # type: ignore[arg-type]  # MONAI takes one mode a key; its hint says one
+            padding_mode="zeros",
+        ),
+    ]

@@ -69,12 +69,24 @@ class PairRow:
 
 @dataclass(frozen=True)
 class CourseRow:
-    """One contrast of people who were scanned more than once."""
+    """One contrast of people who were scanned more than once.
+
+    Attributes:
+        contrast: Which.
+        num_people: People with at least two visits in it.
+        num_same_grid: Those whose visits all lie on one grid.
+        days: Shortest and longest time from somebody's first visit to a later one; None if no
+            times are told.
+        num_visits: Visits of these people.
+        interval_days: Shortest and longest time between a visit and the next one.
+    """
 
     contrast: str
     num_people: int
     num_same_grid: int
     days: tuple[float, float] | None
+    num_visits: int = 0
+    interval_days: tuple[float, float] | None = None
 
 
 def _make_row(visit: Visit, facts: Mapping[Path, ScanFacts]) -> VisitRow:
@@ -157,8 +169,17 @@ def list_courses(
             for first, *later in followed
         )
         days = (min(spans), max(spans)) if spans else None
-        rows.append(CourseRow(contrast, len(followed), same, days))
+        gaps = [gap for found in followed for gap in _gaps(found)]
+        between = (min(gaps), max(gaps)) if gaps else None
+        count = sum(map(len, followed))
+        rows.append(CourseRow(contrast, len(followed), same, days, count, between))
     return tuple(rows)
+
+
+def _gaps(visits: Sequence[Visit]) -> list[float]:
+    """Days from each visit to the next one."""
+    days = sorted(visit.days for visit in visits if visit.days is not None)
+    return [later - earlier for earlier, later in itertools.pairwise(days)]
 
 
 def group_alike(rows: Iterable[VisitRow]) -> list[list[VisitRow]]:

@@ -27,6 +27,8 @@ class Case:
         transform: ITK transform file that resamples the target onto the source.
         labels: Masks and segmentations to look at results by, named as selectors.
         days: Days since the person's first visit.
+        label: Region of the source that is followed through time; None if there is none.
+        later: The same region of the target.
     """
 
     name: str
@@ -39,6 +41,13 @@ class Case:
     transform: Path | None = None
     labels: Mapping[str, Path] = field(default_factory=dict)
     days: float | None = None
+    label: Path | None = None
+    later: Path | None = None
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """Source and, where there is one, target."""
+        return (self.source,) if self.target is None else (self.source, self.target)
 
 
 def find_cases(
@@ -156,13 +165,13 @@ def _pair_visit(
     *,
     need_target: bool,
 ) -> Case | None:
-    source_scan = _pick(visit, visit.scans, source)
-    target_scan = _pick(visit, visit.scans, target)
+    source_scan = pick_scan(visit, visit.scans, source)
+    target_scan = pick_scan(visit, visit.scans, target)
     if source_scan is None or (target_scan is None and need_target):
         return None
     mask_scan = None
     if mask is not None:
-        mask_scan = _pick(visit, visit.scans, mask) or _pick(visit, visit.shared, mask)
+        mask_scan = pick_scan(visit, visit.scans, mask) or pick_scan(visit, visit.shared, mask)
         if mask_scan is None:
             raise DatasetError(
                 f"{_describe(visit)}: no mask '{mask}'; there is {_list_masks(visit)}. "
@@ -186,8 +195,12 @@ def _pair_visit(
     )
 
 
-def _pick(visit: Visit, scans: Sequence[Scan], selector: Selector) -> Scan | None:
-    """The one scan a selector fits, None if none does."""
+def pick_scan(visit: Visit, scans: Sequence[Scan], selector: Selector) -> Scan | None:
+    """The one scan a selector fits, None if none does.
+
+    Raises:
+        DatasetError: If it fits several.
+    """
     found = [scan for scan in scans if selector.picks(scan.suffix, scan.entities)]
     if len(found) < 2:
         return found[0] if found else None

@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 
 from medtranslate.data.scans import (
@@ -21,12 +20,15 @@ from medtranslate.data.scans import (
     sort_scans,
 )
 from medtranslate.data.table import index_table, read_table
+from medtranslate.data.visit_times import read_visit_days
 from medtranslate.errors import DatasetError
 from medtranslate.io import parse_bids_name, scan_suffix
 from medtranslate.io.naming import ENTITY_ORDER
 
 _SKIPPED_FOLDERS = ("sourcedata", "code", "stimuli", "phenotype")
 _TABLE_SUFFIXES = (".csv", ".tsv")
+_MAP_SUFFIXES = ("displacement", "probseg")
+"""What derivatives say about scans without being any; nobody misses them here."""
 _DICOM_SUFFIXES = (".dcm", ".ima")
 _OTHER_SUFFIX = re.compile(
     r"sub-[A-Za-z0-9]+(?:_[A-Za-z]+-[A-Za-z0-9]+)*_(?P<suffix>[A-Za-z0-9]+)\.[a-z.]+"
@@ -103,13 +105,14 @@ class _BidsReader:
     name: str
     scans: list[Scan] = field(default_factory=list)
     transforms: list[TransformFile] = field(default_factory=list)
+    sessions: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     num_dicom: int = 0
 
     def read(self) -> DatasetIndex:
         """The index of the folder."""
-        days = self._read_days()
+        days = self._read_sessions()
         for path in _walk(self.root):
             self._take(path, days)
         for suffix, count in sorted(self.ignored.items()):
@@ -124,6 +127,7 @@ class _BidsReader:
             root=self.root,
             scans=sort_scans(self.scans),
             participants=participants,
+            sessions=self.sessions,
             transforms=tuple(self.transforms),
             problems=tuple(self.problems),
         )
@@ -157,6 +161,8 @@ class _BidsReader:
         suffix = None if name is None else canonical_suffix(name.suffix)
         if name is None or suffix is None:
             other = _OTHER_SUFFIX.fullmatch(path.name)
+            if other and other["suffix"] in _MAP_SUFFIXES and relative.parts[0] == "derivatives":
+                return
             if other and canonical_suffix(other["suffix"]) is None:
                 self.ignored[other["suffix"]] += 1
             else:
@@ -197,19 +203,25 @@ class _BidsReader:
             )
         )
 
-    def _read_days(self) -> dict[tuple[str, str], float]:
-        """Days since the first visit, by subject and session."""
+    def _read_sessions(self) -> dict[tuple[str, str], float]:
+        """Days since the first visit, by subject and session; the other columns are kept."""
         days: dict[tuple[str, str], float] = {}
         for path in sorted(self.root.glob("sub-*/sub-*_sessions.tsv")):
             subject = path.parent.name.removeprefix("sub-")
             try:
-                found = _days_of_sessions([row for _, row in read_table(path)])
-            except (DatasetError, ValueError) as error:
+                rows = [row for _, row in read_table(path)]
+                found = read_visit_days(rows)
+            except DatasetError as error:
                 self.problems.append(
                     f"{path.relative_to(self.root)}: no days between visits: {error}"
                 )
                 continue
             days.update({(subject, session): value for session, value in found.items()})
+            for row in rows:
+                session = row.pop("session_id", "").removeprefix("ses-")
+                self.sessions[f"{self.name}/{subject}", session] = {
+                    column: value for column, value in row.items() if value
+                }
         return days
 
     def _read_participants(self) -> dict[str, dict[str, str]]:
@@ -268,27 +280,6 @@ def _walk(root: Path) -> Iterator[Path]:
             and (place / name).resolve() not in (place, *place.parents)
         )
         yield from (Path(folder) / name for name in sorted(files) if not name.startswith("."))
-
-
-def _days_of_sessions(rows: Sequence[Mapping[str, str]]) -> dict[str, float]:
-    """Days since the first visit from a sessions table: counted, or from dates."""
-    found: dict[str, float] = {}
-    for row in rows:
-        session = row.get("session_id", "").removeprefix("ses-")
-        days = row.get("days_since_baseline") or row.get("days")
-        if session and days:
-            found[session] = float(days)
-    if found:
-        return found
-    dates = {
-        row.get("session_id", "").removeprefix("ses-"): datetime.fromisoformat(row["acq_time"])
-        for row in rows
-        if row.get("acq_time")
-    }
-    if not dates:
-        return {}
-    first = min(dates.values())
-    return {session: float((date - first).days) for session, date in dates.items()}
 
 
 def _list_subjects(keys: Sequence[str], *, limit: int = 6) -> str:

@@ -26,6 +26,7 @@ from medtranslate.data.consistency import (
     find_missing,
 )
 from medtranslate.data.findings import SEVERITIES, Remark, ScanFacts, Severity, examine_scan
+from medtranslate.data.followup import find_followup_faults
 from medtranslate.data.index import read_description
 from medtranslate.data.scans import DatasetIndex, canonical_suffix, kind_of
 from medtranslate.geometry import Geometry
@@ -146,6 +147,7 @@ def inspect_dataset(
     find_copies(index, facts, findings)
     for visit in visits:
         examine_visit(visit, facts, findings)
+    find_followup_faults(index.contrasts, visits, facts, findings)
     for problem in index.problems:
         findings.add(Remark("warning" if visits else "error", problem, ""))
     find_missing(index.contrasts, visits, findings)

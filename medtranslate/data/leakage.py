@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from medtranslate.data.cases import Case
-from medtranslate.data.split import Split, check_people
+from medtranslate.data.split import OfSubject, Split, check_people
 from medtranslate.errors import DatasetError
 from medtranslate.io import read_header, read_volume
 from medtranslate.provenance import hash_bytes
@@ -17,10 +17,18 @@ from medtranslate.provenance import hash_bytes
 _LOGGER = logging.getLogger(__name__)
 
 
-def guard_split(split: Split, cases: Sequence[Case]) -> None:
+class Scanned(OfSubject, Protocol):
+    """A case, or a pair of visits, with the scans that may not stand on both sides of a split."""
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """Every scan of it."""
+
+
+def guard_split(split: Split, cases: Sequence[Scanned]) -> None:
     """Refuse a split that would let a method be tested on what it was trained on.
 
-    Every source and target is read once, unless no other person has a scan with the same number
+    Every scan of a case is read once, unless no other person has a scan with the same number
     of voxels.
 
     Raises:
@@ -31,9 +39,7 @@ def guard_split(split: Split, cases: Sequence[Case]) -> None:
     check_people(split, cases)
     owners: dict[Path, str] = {}
     for case in cases:
-        for path in (case.source, case.target):
-            if path is None:
-                continue
+        for path in case.images:
             place = path.resolve()
             if owners.setdefault(place, case.subject) != case.subject:
                 raise DatasetError(_describe_twins(owners[place], path, case.subject, path))

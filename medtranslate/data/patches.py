@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 import numpy as np
 import torch
+from monai.transforms import Compose
 from torch import Tensor
 from torch.nn import functional
 
 from medtranslate.data.ahead import work_ahead
-from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
 
 _KEYS = ("source", "ranks", "target", "mask")
 _STEPS_AHEAD = 4
@@ -29,6 +29,8 @@ class TrainingCase:
         target: Same shape, normalised.
         mask: Same shape, 1 inside the subject.
         name: Of the case, for messages.
+        others: Further images of the same shape, such as a labelled region.
+        facts: What is known of the subject as a whole, each of shape ``(c,)`` or ``()``.
     """
 
     source: Tensor
@@ -36,6 +38,13 @@ class TrainingCase:
     target: Tensor
     mask: Tensor
     name: str = ""
+    others: Mapping[str, Tensor] = field(default_factory=dict)
+    facts: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def images(self) -> dict[str, Tensor]:
+        """Every image by its key in a batch."""
+        return {key: getattr(self, key) for key in _KEYS} | dict(self.others)
 
 
 @dataclass(frozen=True)
@@ -61,9 +70,12 @@ class PatchSampler:
         patch_size: tuple[int, int, int],
         batch_size: int,
         seed: int,
-        augmentation: AugmentationSettings,
+        augmentation: Callable[[], Compose],
     ) -> None:
-        """Keep the cases, padded where a volume is smaller than a patch."""
+        """Keep the cases, padded where a volume is smaller than a patch.
+
+        ``augmentation`` builds the random changes of a patch, which are seeded anew for each.
+        """
         self._cases = [_pad_case(case, patch_size) for case in cases]
         self._centres = [_mask_voxels(case.mask, seed) for case in self._cases]
         self._patch_size = patch_size
@@ -74,11 +86,12 @@ class PatchSampler:
     def draw(self, step: int) -> dict[str, Tensor]:
         """The batch of ``step``: ``source``, ``target``, ``mask``, each ``(n, c, i, j, k)``.
 
-        ``source`` has two channels, the intensity and its rank; the others have one.
+        ``source`` has two channels, the intensity and its rank; the others have one. Further images
+        and facts of the cases stand beside them under their own keys.
         """
         generator = np.random.default_rng((self._seed, step))
         patches = [self._cut(self._choose(generator)) for _ in range(self._batch_size)]
-        batch = {key: torch.stack([patch[key] for patch in patches]) for key in _KEYS}
+        batch = {key: torch.stack([patch[key] for patch in patches]) for key in patches[0]}
         batch["source"] = torch.cat([batch["source"], batch.pop("ranks")], dim=1)
         return batch
 
@@ -110,18 +123,20 @@ class PatchSampler:
             slice(start, start + size)
             for start, size in zip(place.start, self._patch_size, strict=True)
         )
-        patch = {key: getattr(case, key)[(slice(None), *box)].clone() for key in _KEYS}
-        augment = build_augmentation(self._augmentation)
+        patch = {key: image[(slice(None), *box)].clone() for key, image in case.images.items()}
+        augment = self._augmentation()
         augment.set_random_state(seed=place.seed)
         changed = augment(patch)
-        return {key: torch.as_tensor(changed[key]).contiguous() for key in _KEYS}
+        images = {key: torch.as_tensor(changed[key]).contiguous() for key in patch}
+        return images | dict(case.facts)
 
 
 def _pad_case(case: TrainingCase, patch_size: tuple[int, int, int]) -> TrainingCase:
     missing = [max(0, p - n) for p, n in zip(patch_size, case.source.shape[1:], strict=True)]
     widths = [width for m in reversed(missing) for width in (m // 2, m - m // 2)]
-    source, ranks, target, mask = (functional.pad(getattr(case, key), widths) for key in _KEYS)
-    return TrainingCase(source, ranks, target, mask, case.name)
+    images = {key: functional.pad(image, widths) for key, image in case.images.items()}
+    source, ranks, target, mask = (images.pop(key) for key in _KEYS)
+    return replace(case, source=source, ranks=ranks, target=target, mask=mask, others=images)
 
 
 def _mask_voxels(mask: Tensor, seed: int) -> np.ndarray:

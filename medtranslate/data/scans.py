@@ -138,6 +138,7 @@ class DatasetIndex:
         root: Its folder, or the CSV file that describes it.
         scans: Every scan, sorted by subject, visit and path.
         participants: What is known of each subject, by subject key.
+        sessions: What is known of each visit, by subject key and session.
         transforms: Registrations that come with it.
         problems: What was left out and why, one sentence each.
     """
@@ -146,6 +147,7 @@ class DatasetIndex:
     root: Path
     scans: tuple[Scan, ...]
     participants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    sessions: Mapping[tuple[str, str], Mapping[str, str]] = field(default_factory=dict)
     transforms: tuple[TransformFile, ...] = ()
     problems: tuple[str, ...] = ()
 

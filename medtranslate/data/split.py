@@ -7,11 +7,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 from pydantic import Field, model_validator
 
-from medtranslate.data.cases import Case
 from medtranslate.data.scans import PARTS, Part
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.provenance import hash_json
@@ -59,6 +58,17 @@ class SplitSettings(Settings):
         return self
 
 
+class OfSubject(Protocol):
+    """What a split divides: a case, or a pair of visits."""
+
+    @property
+    def subject(self) -> str:
+        """Key ``dataset/subject`` of the person it is of."""
+
+
+AnyOfSubject = TypeVar("AnyOfSubject", bound=OfSubject)
+
+
 @dataclass(frozen=True)
 class Split:
     """Which part each person belongs to.
@@ -73,7 +83,7 @@ class Split:
         """Keys of the people of one part, sorted."""
         return tuple(sorted(key for key, value in self.assignment.items() if value == part))
 
-    def cases(self, cases: Iterable[Case], part: Part) -> list[Case]:
+    def cases(self, cases: Iterable[AnyOfSubject], part: Part) -> list[AnyOfSubject]:
         """The cases of one part, in the order given."""
         return [case for case in cases if self.assignment.get(case.subject) == part]
 
@@ -136,7 +146,7 @@ def read_split(path: Path) -> Split:
 
 
 def split_subjects(
-    cases: Sequence[Case],
+    cases: Sequence[OfSubject],
     participants: Mapping[str, Mapping[str, str]],
     settings: SplitSettings,
 ) -> Split:
@@ -311,7 +321,7 @@ def rank_by_seed(name: str, seed: int) -> str:
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
-def check_people(split: Split, cases: Sequence[Case]) -> None:
+def check_people(split: Split, cases: Sequence[OfSubject]) -> None:
     """Refuse a split that does not fit the people of ``cases``.
 
     Raises:

@@ -22,7 +22,8 @@ from medtranslate.io.dicom.location import holds_dicom
 
 REQUIRED_COLUMNS = ("subject", "contrast", "path")
 SCAN_COLUMNS = (*REQUIRED_COLUMNS, "session", "mask", "days")
-"""Columns that describe a scan; any other column, ``split`` among them, describes the person."""
+"""Columns that describe a scan; any other column, ``split`` among them, describes the person, and
+may differ from visit to visit."""
 
 _MISSING = ("", "n/a")
 _MAX_ERRORS = 20
@@ -76,6 +77,7 @@ class _TableReader:
     name: str
     scans: list[Scan] = field(default_factory=list)
     participants: dict[str, dict[str, str]] = field(default_factory=dict)
+    sessions: dict[tuple[str, str], dict[str, str]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     images: dict[Path, int] = field(default_factory=dict)
     masks: dict[tuple[str, str | None, Path], int] = field(default_factory=dict)
@@ -153,9 +155,11 @@ class _TableReader:
                 f"{row.subject} is in split '{split}' here and in '{person['split']}' above; "
                 "a person belongs to one split with all visits and contrasts"
             )
+        visit = self.sessions.setdefault((row.subject, row.session or ""), {})
         for column, value in cells.items():
             if column not in SCAN_COLUMNS and value:
                 person.setdefault(column, value)
+                visit.setdefault(column, value)
 
 
 def index_table(path: Path, *, name: str) -> DatasetIndex:
@@ -163,7 +167,8 @@ def index_table(path: Path, *, name: str) -> DatasetIndex:
 
     Paths are relative to the folder of the table, or absolute; a DICOM series is given by its
     folder. A contrast is a selector, so that ``T1w+run-2`` tells two scans of one visit apart.
-    Other columns describe the person; the first value given for a person counts.
+    Other columns describe the person; the first value given for a person counts, and the first
+    given for a visit stands for that visit.
 
     Raises:
         DatasetError: Every bad row at once, with its line.
@@ -186,5 +191,9 @@ def index_table(path: Path, *, name: str) -> DatasetIndex:
         listed = reader.errors[:_MAX_ERRORS] + ([f"... and {more} more"] if more > 0 else [])
         raise DatasetError("\n".join(listed))
     return DatasetIndex(
-        name=name, root=path, scans=sort_scans(reader.scans), participants=reader.participants
+        name=name,
+        root=path,
+        scans=sort_scans(reader.scans),
+        participants=reader.participants,
+        sessions=reader.sessions,
     )

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medtranslate.networks.generator import Generator
 
 Batch = dict[str, Tensor]
 """``source`` (two channels, see ``make_inputs``), ``target`` and ``mask``: ``(n, c, i, j, k)``."""
+
+
+class Trainable(Protocol):
+    """What the training loop needs of a method; every method has it."""
+
+    @property
+    def generator(self) -> nn.Module:
+        """The network with averaged weights: all that is kept."""
+
+    @property
+    def num_skipped(self) -> int:
+        """Updates left out because a loss or gradient was not finite."""
+
+    def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
+        """Learn from one batch; loss terms by name."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything that resuming needs, as nested dictionaries of tensors and numbers."""
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
 
 
 class AbstractMethod(ABC):

@@ -129,7 +129,7 @@ class GeneratorLearner:
         options = optimiser.model_dump(exclude={"ema_decay"})
         self._loss = loss
         self._optimiser = GuardedOptimiser(fabric, generator, **options)
-        self._average = _average_weights(generator, optimiser.ema_decay)
+        self._average = average_weights(generator, optimiser.ema_decay)
 
     @property
     def average(self) -> Generator:
@@ -162,7 +162,7 @@ class GeneratorLearner:
         self._average.load_state_dict(state["average"])
 
 
-def _average_weights(network: nn.Module, decay: float) -> AveragedModel:
+def average_weights(network: nn.Module, decay: float) -> AveragedModel:
     """A running average of ``network``; early on it forgets faster, to leave the start behind."""
 
     def update(

@@ -15,15 +15,15 @@ class ConditionalDiscriminator(nn.Module):
     MONAI's multi-scale patch discriminator on the generator's inputs and the target as channels.
     """
 
-    def __init__(self, settings: DiscriminatorSettings) -> None:
-        """Build an untrained discriminator."""
+    def __init__(self, settings: DiscriminatorSettings, *, num_given: int = NUM_CHANNELS) -> None:
+        """Build an untrained discriminator that is given so many channels beside the target."""
         super().__init__()
         self.patches = MultiScalePatchDiscriminator(
             num_d=settings.num_scales,
             num_layers_d=settings.num_layers,
             spatial_dims=3,
             channels=settings.channels,
-            in_channels=NUM_CHANNELS + 1,
+            in_channels=num_given + 1,
             out_channels=1,
             norm="INSTANCE",
         )

@@ -91,8 +91,7 @@ def make_cohort(
         MissingExtraError: If nilearn is not installed.
     """
     check_request(subjects=subjects, seed=seed, spacing_mm=spacing_mm, visits=visits)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise DatasetError(f"{out} is not an empty folder. Give the name of a new one")
+    refuse_occupied(out)
     template = load_template()
     geometry = scan_grid(spacing_mm)
     command = (
@@ -100,21 +99,31 @@ def make_cohort(
         f" --spacing-mm {spacing_mm:g} --visits {visits}"
     )
     with atomic_folder(out) as aside:
-        _write_description(aside, command)
+        write_description(aside, command)
         rows = []
         for number in range(1, subjects + 1):
             name = subject_name(number)
             person = draw_person(np.random.default_rng([seed, number, _PERSON_STREAM]), template)
             seen = list(simulate_visits(person, template, geometry, seed, number, visits=visits))
             for visit in seen:
-                _write_visit(aside, name, visit)
+                write_visit(aside, name, visit)
             if visits > 1:
                 _write_sessions(aside, name, seen)
             rows.append(_participant_row(name, person, seen[0].anatomy))
             if on_person is not None:
                 on_person(number, f"sub-{name}")
-        _write_table(aside / "participants.tsv", PARTICIPANT_COLUMNS, rows)
-        _write_checksums(aside)
+        write_table(aside / "participants.tsv", PARTICIPANT_COLUMNS, rows)
+        write_checksums(aside)
+
+
+def refuse_occupied(out: Path) -> None:
+    """Refuse to write where something lies.
+
+    Raises:
+        DatasetError: If ``out`` holds anything.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(f"{out} is not an empty folder. Give the name of a new one")
 
 
 def subject_name(number: int) -> str:
@@ -153,7 +162,8 @@ def check_request(*, subjects: int, seed: int, spacing_mm: float, visits: int) -
         raise ValueError(f"visits is {visits}, expected 1 or 2")
 
 
-def _write_visit(out: Path, subject: str, visit: Visit) -> None:
+def write_visit(out: Path, subject: str, visit: Visit) -> None:
+    """The scans of one visit, and beside them masks and tissues."""
     session = () if visit.session is None else (("ses", visit.session),)
     entities = (("sub", subject), *session)
     place = Path(*[f"{key}-{value}" for key, value in entities])
@@ -220,12 +230,10 @@ def _write_sessions(out: Path, name: str, visits: list[Visit]) -> None:
         }
         for visit in visits
     ]
-    _write_table(out / f"sub-{name}" / f"sub-{name}_sessions.tsv", SESSION_COLUMNS, rows)
+    write_table(out / f"sub-{name}" / f"sub-{name}_sessions.tsv", SESSION_COLUMNS, rows)
 
 
-def _write_table(
-    path: Path, columns: dict[str, dict[str, Any]], rows: list[dict[str, str]]
-) -> None:
+def write_table(path: Path, columns: dict[str, dict[str, Any]], rows: list[dict[str, str]]) -> None:
     """A table and the JSON that explains its columns."""
     lines = ["\t".join(columns), *("\t".join(row[name] for name in columns) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
@@ -233,7 +241,8 @@ def _write_table(
     write_json(path.with_suffix(".json"), described)
 
 
-def _write_description(out: Path, command: str) -> None:
+def write_description(out: Path, command: str) -> None:
+    """What a dataset says of itself, and of the truth it carries."""
     generated = [{"Name": "medtranslate phantom", "Version": __version__, "Description": command}]
     common = {
         "BIDSVersion": _BIDS_VERSION,
@@ -257,7 +266,8 @@ def _write_description(out: Path, command: str) -> None:
     write_text(out / DERIVATIVES / "dseg.tsv", "\n".join(["index\tname", *rows]) + "\n")
 
 
-def _write_checksums(out: Path) -> None:
+def write_checksums(out: Path) -> None:
+    """A line for every file that lies in ``out``."""
     files = sorted(path for path in out.rglob("*") if path.is_file())
     lines = [f"{hash_file(path)}  {path.relative_to(out).as_posix()}" for path in files]
     write_text(out / CHECKSUMS, "\n".join(lines) + "\n")

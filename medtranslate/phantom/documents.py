@@ -62,6 +62,16 @@ and around it, `label-lesion_mask` the voxels of which at least half is lesion, 
 that fills most of a voxel (names in `dseg.tsv`). Licence and origin: see the README.md above.
 """
 
+DISEASE_README = """
+`sub-*/volumes.csv` holds the true volume of each region at each visit. The disease is
+`label-ventricles_mask` (atrophy), `label-tumor_mask` (a density of 0.2 or more), or
+`label-newlesion_mask` and `label-resolvedlesion_mask` (against the first visit).
+`label-tumor_probseg` is the density of tumour cells, 0 to 1. `desc-xmm_displacement`,
+`desc-ymm_displacement` and `desc-zmm_displacement` tell where the tissue in each voxel lay at the
+first visit, relative to the voxel, along right, front and up, in millimetres; fluid and skull
+around the brain do not follow it.
+"""
+
 _BRAIN_VOLUME: dict[str, Any] = {
     "Description": "True volume of grey matter, white matter and lesions",
     "Units": "mL",

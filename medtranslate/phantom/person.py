@@ -30,6 +30,7 @@ _THICKNESS_SCALES_MM = (7.0, 20.0)
 _PARTIAL_VOLUME_VOXELS = 0.4
 _LESION_BORDER_MM = 1.5
 _LARGEST_AGEING = 2.5
+_VENTRICLE_REACH_MM = 1.0
 _FIRST_STAGE, _LAST_STAGE = 0.05, 3.0
 _SOLVER_STEP = 1e-3
 
@@ -163,7 +164,7 @@ def scan_grid(spacing_mm: float) -> Geometry:
 
 def first_visit(person: Person, template: Template, geometry: Geometry) -> Anatomy:
     """Anatomy of ``person`` on the scanner's grid (orthogonal, cubic voxels) at the first visit."""
-    return _Body(person, template, geometry).anatomy(person.ageing, person.lesions)
+    return Body(person, template, geometry).anatomy(person.ageing, person.lesions)
 
 
 def second_visit(person: Person, template: Template, geometry: Geometry, first: Anatomy) -> Anatomy:
@@ -179,7 +180,7 @@ def second_visit(person: Person, template: Template, geometry: Geometry, first: 
         geometry: Grid of the first visit.
         first: What :func:`first_visit` gave on that grid.
     """
-    body = _Body(person, template, geometry)
+    body = Body(person, template, geometry)
     brain_goal = first.brain_volume_ml * (1.0 - person.atrophy)
     lesion_goal = first.lesion_volume_ml * (1.0 + person.growth)
 
@@ -206,16 +207,34 @@ def _grown_lesions(person: Person, stage: float) -> tuple[Lesion, ...]:
     return known + scale_lesions(person.new_lesions, min(1.0, stage))
 
 
-class _Body:
+class Body:
     """Evaluates a person's anatomy on one grid, sharing what all visits have in common."""
 
-    def __init__(self, person: Person, template: Template, geometry: Geometry) -> None:
+    def __init__(
+        self,
+        person: Person,
+        template: Template,
+        geometry: Geometry,
+        *,
+        pulled: np.ndarray | None = None,
+    ) -> None:
+        """See ``person`` on the scanner's grid.
+
+        Args:
+            person: Whom.
+            template: Anatomy that the person was drawn from.
+            geometry: Orthogonal grid of cubic voxels.
+            pulled: Shape ``(3, i, j, k)``, millimetres; where the tissue in each voxel comes
+                from, relative to the voxel; nothing has moved if None.
+        """
         self._person = person
         self._template = template
         self._geometry = geometry
         self._spacing = geometry.spacing[0]
         self.voxel_ml = self._spacing**3 / 1000.0
         world = grid_points(geometry.shape, geometry.affine[:3, 3], self._spacing)
+        if pulled is not None:
+            world = world + pulled
         upright = np.tensordot(person.pose[:, :3], world, axes=1)
         upright += person.pose[:, 3].reshape(3, 1, 1, 1)
         self._points = person.deformation.move(upright)
@@ -225,6 +244,29 @@ class _Body:
         velocity = self._template.atrophy
         flow = replace(velocity, vectors=ageing * velocity.vectors)
         return integrate_velocity(flow).move(self._points)
+
+    def shrinking(self) -> Displacement:
+        """Velocity on the scanner's grid that one unit of ageing follows for unit time.
+
+        The template's velocity ``v``, seen through this person's map ``p``: ``(dp/dx)^-1 v(p)``.
+        Anatomy after ``a`` more units is today's, sampled where its flow for ``a`` leads.
+        """
+        vectors = self._template.atrophy.at(self._points)
+        slopes = [np.stack(np.gradient(part, self._spacing)) for part in self._points]
+        matrices = np.moveaxis(np.stack(slopes), (0, 1), (-2, -1))
+        solved = np.linalg.solve(matrices, np.moveaxis(vectors, 0, -1)[..., None])[..., 0]
+        return Displacement(np.moveaxis(solved, -1, 0), self._geometry.affine[:3, 3], self._spacing)
+
+    def ventricles(self, ageing: float, tissue: np.ndarray) -> np.ndarray:
+        """Fraction of each voxel that is fluid of the ventricles; they widen as tissue shrinks.
+
+        Args:
+            ageing: Multiple of the template's atrophy velocity.
+            tissue: Fraction of brain tissue at that age, shape ``(i, j, k)``.
+        """
+        near = self._template.ventricles.at(self.brain_points(ageing)) <= _VENTRICLE_REACH_MM
+        fluid: np.ndarray = near * np.clip(1.0 - tissue, 0.0, 1.0)
+        return fluid
 
     def tissue(self, points: np.ndarray) -> np.ndarray:
         """Fractions of grey and white matter, shape ``(2, i, j, k)``.

@@ -30,7 +30,7 @@ from medtranslate.provenance import hash_file, hash_json, hash_volume
 from medtranslate.volume import IntensityScale
 
 _LOGGER = logging.getLogger(__name__)
-_ROLES = ("source", "target", "mask", "seen")
+_ROLES = ("source", "target", "mask", "seen", "label", "later")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,8 @@ class PreparedArrays:
         target_scale: How target values were normalised; None without target.
         registration: How the target was registered; None if it was not.
         fingerprint: Hashes of inputs, settings and outputs, and library versions.
+        label: Same shape, 0 to 1; the source's labelled region, None without one.
+        later: Same shape, 0 to 1; the target's labelled region, None without one.
     """
 
     source: torch.Tensor
@@ -58,6 +60,8 @@ class PreparedArrays:
     target_scale: IntensityScale | None
     registration: RegistrationReport | None
     fingerprint: dict[str, Any]  # as in preprocessing.json
+    label: torch.Tensor | None = None
+    later: torch.Tensor | None = None
 
     @classmethod
     def from_prepared(cls, prepared: Prepared) -> PreparedArrays:
@@ -72,6 +76,8 @@ class PreparedArrays:
             target_scale=prepared.target_scale,
             registration=prepared.registration,
             fingerprint=prepared.fingerprint,
+            label=None if prepared.label is None else _plain(prepared.label),
+            later=None if prepared.later is None else _plain(prepared.later),
         )
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -100,6 +106,8 @@ class PreparedCache:
         target: Path | None = None,
         mask: Path | None = None,
         transform: Path | None = None,
+        label: Path | None = None,
+        later: Path | None = None,
     ) -> PreparedArrays:
         """The prepared case from the folder, or prepared now and kept; arguments as `prepare`.
 
@@ -108,7 +116,7 @@ class PreparedCache:
             GeometryError: As :func:`prepare`.
             VolumeWriteError: If the folder cannot be written.
         """
-        images = {"source": source, "target": target}
+        images = {"source": source, "target": target, "label": label, "later": later}
         if settings.mask == "given":
             images["mask"] = mask
         inputs = {role: self._hash_image(path) for role, path in images.items() if path is not None}
@@ -124,7 +132,14 @@ class PreparedCache:
         if found is not None:
             return found
         prepared = prepare(
-            settings, name=name, source=source, target=target, mask=mask, transform=transform
+            settings,
+            name=name,
+            source=source,
+            target=target,
+            mask=mask,
+            transform=transform,
+            label=label,
+            later=later,
         )
         arrays = PreparedArrays.from_prepared(prepared)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -155,6 +170,8 @@ def load_or_prepare(
     target: Path | None = None,
     mask: Path | None = None,
     transform: Path | None = None,
+    label: Path | None = None,
+    later: Path | None = None,
     cache: Path | None = None,
 ) -> PreparedArrays:
     """A prepared case from the folder ``cache``, or prepared now; arguments as :func:`prepare`.
@@ -166,10 +183,24 @@ def load_or_prepare(
     """
     if cache is not None:
         return PreparedCache(cache).load_or_prepare(
-            settings, name=name, source=source, target=target, mask=mask, transform=transform
+            settings,
+            name=name,
+            source=source,
+            target=target,
+            mask=mask,
+            transform=transform,
+            label=label,
+            later=later,
         )
     prepared = prepare(
-        settings, name=name, source=source, target=target, mask=mask, transform=transform
+        settings,
+        name=name,
+        source=source,
+        target=target,
+        mask=mask,
+        transform=transform,
+        label=label,
+        later=later,
     )
     return PreparedArrays.from_prepared(prepared)
 
@@ -220,4 +251,6 @@ def _from_parts(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) 
         target_scale=None if target_scale is None else IntensityScale.from_json(target_scale),
         registration=None if registration is None else RegistrationReport.from_json(registration),
         fingerprint=cast("dict[str, Any]", header["fingerprint"]),
+        label=tensors.get("label"),
+        later=tensors.get("later"),
     )

@@ -45,6 +45,40 @@ def measure_scale(
     return IntensityScale(0.0, factor)
 
 
+def share_scale(
+    source_scale: IntensityScale,
+    source: np.ndarray,
+    target: np.ndarray,
+    mask: np.ndarray,
+    *,
+    where: str,
+) -> IntensityScale:
+    """The source's scale for a later scan of the same person, whose gain may differ.
+
+    The gain is the median ratio of target to source: most of the patient does not change, so what
+    does change moves it little.
+
+    Args:
+        source_scale: How the source was normalised.
+        source: Shape ``(i, j, k)``; stored values.
+        target: Same shape; stored values.
+        mask: Boolean, same shape; where both have voxels of the patient.
+        where: Names the scan in messages.
+
+    Raises:
+        VolumeReadError: If no ratio is positive.
+    """
+    used = mask & (source > 0)
+    ratios = target[used].astype(np.float64) / source[used]
+    gain = float(np.median(ratios)) if ratios.size else 0.0
+    if not gain > 0:
+        raise VolumeReadError(
+            f"{where}: cannot be brought to the baseline's scale, its median ratio to it inside the"
+            f" mask is {gain:g}. Is it empty there? See preprocess.mask and preprocess.align"
+        )
+    return IntensityScale(source_scale.offset * gain, source_scale.factor * gain, source_scale.unit)
+
+
 def normalise(settings: IntensitySettings, stored: np.ndarray, scale: IntensityScale) -> np.ndarray:
     """Stored values to normalised ones, as float32; a window clips first.
 

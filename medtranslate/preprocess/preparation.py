@@ -20,12 +20,14 @@ from medtranslate.preprocess.loading import affine_of, geometry_of, load_images,
 from medtranslate.preprocess.registration import RegistrationReport
 from medtranslate.preprocess.settings import PreprocessSettings, WindowIntensity
 from medtranslate.preprocess.steps import (
+    LABELS,
     AlignTarget,
     BringTargetOntoSource,
     CorrectBias,
     DrawBox,
     FindMask,
     NormaliseIntensity,
+    ReadLabels,
     RecordInputs,
 )
 from medtranslate.provenance import hash_json, hash_volume, software_versions
@@ -55,6 +57,8 @@ class Prepared:
         fingerprint: Hashes of inputs, settings and outputs, and library versions.
         native: The source's own grid.
         chain: The MONAI transforms that were applied.
+        label: Same grid, 0 to 1; the source's labelled region, None without one.
+        later: Same grid, 0 to 1; the target's labelled region, None without one.
     """
 
     name: str
@@ -68,6 +72,8 @@ class Prepared:
     fingerprint: dict[str, Any]
     native: Geometry
     chain: Compose
+    label: MetaTensor | None = None
+    later: MetaTensor | None = None
 
     @property
     def grid(self) -> Geometry:
@@ -78,14 +84,19 @@ class Prepared:
 def build_chain(settings: PreprocessSettings) -> Compose:
     """The MONAI chain of dictionary transforms that ``settings`` describe.
 
-    Takes ``name`` and paths under ``source`` and, where there are any, ``target``, ``mask`` and
-    ``transform``. The source's path through the chain is the same with and without a target.
+    Takes ``name`` and paths under ``source`` and, where there are any, ``target``, ``mask``,
+    ``transform``, ``label`` and ``later``. The source's path through the chain is the same with
+    and without a target.
     """
     images = ["source", "target", "mask"]
+    everything = [*images, *LABELS]
     steps: list[Transform] = [
-        load_images(images),
+        load_images(everything),
         RecordInputs(),
-        Orientationd(images, axcodes=settings.orientation, labels=None, allow_missing_keys=True),
+        ReadLabels(settings.region_values),
+        Orientationd(
+            everything, axcodes=settings.orientation, labels=None, allow_missing_keys=True
+        ),
         AlignTarget(settings.align, register_same_grid=settings.register_same_grid),
     ]
     if settings.n4:
@@ -93,16 +104,16 @@ def build_chain(settings: PreprocessSettings) -> Compose:
     steps.append(FindMask(settings.mask))
     if settings.spacing is not None:
         spacing = Spacingd(
-            ["source", "mask"],
+            ["source", "mask", "label"],
             pixdim=settings.spacing,
-            mode=("bilinear", "nearest"),
+            mode=("bilinear", "nearest", "bilinear"),
             allow_missing_keys=True,
             padding_mode="border",
         )
         steps.append(spacing)
     steps.append(BringTargetOntoSource(settings.target_intensity))
     if settings.crop_margin_mm is not None:
-        outputs = [*images, "seen"]
+        outputs = [*everything, "seen"]
         steps.append(DrawBox(settings.crop_margin_mm))
         steps.append(CropForegroundd(outputs, "box", allow_smaller=True, allow_missing_keys=True))
     steps.append(NormaliseIntensity(settings))
@@ -117,6 +128,8 @@ def prepare(
     target: Path | None = None,
     mask: Path | None = None,
     transform: Path | None = None,
+    label: Path | None = None,
+    later: Path | None = None,
 ) -> Prepared:
     """Load one case and bring it onto the model grid in normalised units.
 
@@ -128,6 +141,8 @@ def prepare(
         mask: Given mask, used if ``settings.mask`` is ``given``.
         transform: ITK file, points of the source to points of the target, used if
             ``settings.align`` is ``transforms``.
+        label: Labelled region of the source, on its grid.
+        later: Labelled region of the target, on its grid.
 
     Raises:
         VolumeReadError: If a file cannot be used or a mask or scale cannot be found.
@@ -138,6 +153,8 @@ def prepare(
         "target": target,
         "mask": mask if settings.mask == "given" else None,
         "transform": transform if settings.align == "transforms" and target is not None else None,
+        "label": label,
+        "later": later if target is not None else None,
     }
     chain = build_chain(settings)
     data = run_chain(chain, {"name": name, **{k: v for k, v in files.items() if v is not None}})
@@ -153,6 +170,8 @@ def prepare(
         fingerprint=_fingerprint(settings, data),
         native=data["native"],
         chain=chain,
+        label=data.get("label"),
+        later=data.get("later"),
     )
 
 
@@ -193,7 +212,7 @@ def hash_outputs(images: Mapping[str, np.ndarray], affine: np.ndarray) -> dict[s
 
 
 def _fingerprint(settings: PreprocessSettings, data: Mapping[str, Any]) -> dict[str, Any]:
-    roles = [role for role in ("source", "target", "mask", "seen") if role in data]
+    roles = [role for role in ("source", "target", "mask", "seen", *LABELS) if role in data]
     outputs = {role: voxels_of(data[role]) for role in roles}
     return {
         "inputs": data["inputs"],

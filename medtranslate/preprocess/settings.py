@@ -33,6 +33,15 @@ class WindowIntensity(Settings):
         return self
 
 
+class SharedIntensity(Settings):
+    """The source's scale, for a later scan of the same person; only as target_intensity.
+
+    The target is first brought to the source's gain: the median ratio of the two inside the mask.
+    """
+
+    name: Literal["shared"] = "shared"
+
+
 class NoIntensity(Settings):
     """Values stay as they are."""
 
@@ -40,7 +49,8 @@ class NoIntensity(Settings):
 
 
 IntensitySettings = Annotated[
-    PercentileIntensity | WindowIntensity | NoIntensity, Field(discriminator="name")
+    PercentileIntensity | WindowIntensity | SharedIntensity | NoIntensity,
+    Field(discriminator="name"),
 ]
 
 PositiveMillimetres = Annotated[float, Field(gt=0)]
@@ -96,6 +106,22 @@ class PreprocessSettings(Settings):
     target_intensity: IntensitySettings = Field(
         default=PercentileIntensity(), description="How target values become normalised ones."
     )
+
+    region_values: tuple[int, ...] = Field(
+        (),
+        description="Values of visits.labels that make up the followed region; empty: every "
+        "value above 0.",
+    )
+
+    @model_validator(mode="after")
+    def _shares_a_scale(self) -> Self:
+        if isinstance(self.source_intensity, SharedIntensity):
+            raise ValueError("source_intensity cannot be 'shared'; it is what target_intensity is")
+        if isinstance(self.target_intensity, SharedIntensity) and isinstance(
+            self.source_intensity, WindowIntensity
+        ):
+            raise ValueError("CT has a scale of its own: give both intensities the same window")
+        return self
 
     @property
     def spacing(self) -> tuple[float, float, float] | None:

@@ -16,22 +16,26 @@ from medtranslate.errors import GeometryError, VolumeReadError
 from medtranslate.geometry import Geometry
 from medtranslate.preprocess.atlas import find_brain
 from medtranslate.preprocess.bias import correct_bias
-from medtranslate.preprocess.intensity import measure_scale, normalise
+from medtranslate.preprocess.intensity import measure_scale, normalise, share_scale
 from medtranslate.preprocess.loading import affine_of, geometry_of, track, voxels_of
 from medtranslate.preprocess.masks import find_mask, find_nonzero
 from medtranslate.preprocess.registration import read_itk_transform, register_rigid
 from medtranslate.preprocess.settings import (
     IntensitySettings,
     PreprocessSettings,
+    SharedIntensity,
     WindowIntensity,
 )
 from medtranslate.provenance import hash_file, hash_volume
-from medtranslate.volume import Volume
+from medtranslate.volume import IntensityScale, Volume
 
 # A MONAI dictionary holds tensors, paths and reports under their keys.
 _Data = dict[Hashable, Any]
 
 _KEPT_STILL_VOXELS = 0.1
+
+LABELS = ("label", "later")
+"""A labelled region of the source, and of the target, which go wherever those two go."""
 
 
 class RecordInputs(Transform):
@@ -40,7 +44,7 @@ class RecordInputs(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
         """Add ``inputs`` (role to SHA-256) and ``native`` (:class:`Geometry`)."""
         result = dict(data)
-        roles = [role for role in ("source", "target", "mask") if role in result]
+        roles = [role for role in ("source", "target", "mask", *LABELS) if role in result]
         result["inputs"] = {
             r: hash_volume(voxels_of(result[r]), affine_of(result[r])) for r in roles
         }
@@ -91,9 +95,11 @@ class AlignTarget(Transform):
                 f"{result['name']}: preprocess.align is 'transforms' but there is no transform "
                 "file from the target to the source; add one, or set preprocess.align: rigid"
             )
-        moved = track(voxels_of(target), like=target)
-        moved.affine = torch.as_tensor(np.linalg.solve(world, affine_of(target)))
-        result["target"] = moved
+        for key in ("target", "later"):
+            if key in result:
+                moved = track(voxels_of(result[key]), like=result[key])
+                moved.affine = torch.as_tensor(np.linalg.solve(world, affine_of(result[key])))
+                result[key] = moved
         return result
 
 
@@ -104,6 +110,35 @@ def _require_one_grid(name: str, fixed: Geometry, moving: Geometry) -> None:
             f"{moving.describe()}). Set preprocess.align: rigid to register them, or "
             "preprocess.align: transforms if the dataset has transform files"
         )
+
+
+class ReadLabels(Transform):
+    """Labelled regions as 0 and 1, each on the grid of its scan."""
+
+    def __init__(self, values: tuple[int, ...] = ()) -> None:
+        """Take the values that make up the region; every one above 0 if empty."""
+        self._values = values
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
+        """Replace ``label`` and ``later`` by 0 and 1, checked.
+
+        Raises:
+            GeometryError: If one lies on another grid than its scan.
+        """
+        result = dict(data)
+        for key, scan in zip(LABELS, ("source", "target"), strict=True):
+            if key not in result:
+                continue
+            own, expected = geometry_of(result[key]), geometry_of(result[scan])
+            if not own.matches(expected):
+                raise GeometryError(
+                    f"{result['name']}: the labels of the {scan} lie on another grid than it "
+                    f"(labels {own.describe()}; scan {expected.describe()}). Resample them"
+                )
+            voxels = voxels_of(result[key])
+            inside = np.isin(voxels, self._values) if self._values else voxels > 0
+            result[key] = track(inside.astype(np.float32), like=result[key])
+        return result
 
 
 class CorrectBias(MapTransform):
@@ -202,7 +237,12 @@ class BringTargetOntoSource(Transform):
                 )
             voxels = voxels_of(self._resample(target, source))
             voxels = np.where(seen, voxels, np.float32(self._background))
-        for key, array in (("target", voxels), ("seen", seen.astype(np.float32))):
+        arrays = {"target": voxels, "seen": seen.astype(np.float32)}
+        if "later" in result:
+            later = result["later"]
+            same = _same_grid(source, later)
+            arrays["later"] = voxels_of(later if same else self._resample(later, source)) * seen
+        for key, array in arrays.items():
             result[key] = track(array, like=source)
         return result
 
@@ -283,7 +323,17 @@ class NormaliseIntensity(Transform):
                 continue
             stored = voxels_of(result[key])
             inside = mask & (voxels_of(result["seen"]) > 0.5) if key == "target" else mask
-            scale = measure_scale(settings, stored, inside, where=f"{result['name']}: {key}")
+            scale = self._measure(result, key, stored, inside)
             result[key] = track(normalise(settings, stored, scale), like=result[key])
             result[f"{key}_scale"] = scale
         return result
+
+    def _measure(
+        self, data: Mapping[Hashable, Any], key: str, stored: np.ndarray, inside: np.ndarray
+    ) -> IntensityScale:
+        settings, where = self._settings[key], f"{data['name']}: {key}"
+        if not isinstance(settings, SharedIntensity):
+            return measure_scale(settings, stored, inside, where=where)
+        scale: IntensityScale = data["source_scale"]
+        source = scale.restore(voxels_of(data["source"]))
+        return share_scale(scale, source, stored, inside, where=where)

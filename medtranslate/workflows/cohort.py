@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from medtranslate.data.cases import Case, find_cases
@@ -11,6 +11,7 @@ from medtranslate.data.index import index_datasets
 from medtranslate.data.leakage import guard_split
 from medtranslate.data.scans import DatasetIndex, Part
 from medtranslate.data.split import Split, split_subjects
+from medtranslate.data.visits import VisitPair, pair_visits
 from medtranslate.pipeline import Pipeline
 
 
@@ -22,11 +23,13 @@ class Cohort:
         cases: Every pair of scans, sorted by name.
         split: Which part each person belongs to.
         participants: What the datasets say of each subject, by subject key.
+        pairs: The visits behind each case, by its name; empty unless visits are followed.
     """
 
     cases: tuple[Case, ...]
     split: Split
     participants: dict[str, dict[str, str]]
+    pairs: dict[str, VisitPair] = field(default_factory=dict)
 
     def part(self, part: Part) -> list[Case]:
         """The cases of one part."""
@@ -40,11 +43,43 @@ def assemble_cohort(pipeline: Pipeline, datasets: Sequence[Path]) -> Cohort:
         DatasetError: If nothing can be paired or anything would leak.
     """
     indexes = index_datasets(datasets)
-    cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
+    cases, pairs = pair_scans(pipeline, indexes)
     participants = join_participants(indexes)
     split = split_subjects(cases, participants, pipeline.split)
     guard_split(split, cases)
-    return Cohort(tuple(cases), split, participants)
+    return Cohort(tuple(cases), split, participants, pairs)
+
+
+def pair_scans(
+    pipeline: Pipeline, indexes: Sequence[DatasetIndex]
+) -> tuple[list[Case], dict[str, VisitPair]]:
+    """The cases of a pipeline: contrasts of a visit, or visits of a person and what is behind them.
+
+    Raises:
+        DatasetError: If nothing can be paired.
+    """
+    if pipeline.visits is None:
+        cases = find_cases(
+            indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask
+        )
+        return cases, {}
+    found = pair_visits(indexes, contrast=pipeline.source, settings=pipeline.visits)
+    return [case_of_pair(pair) for pair in found], {pair.name: pair for pair in found}
+
+
+def case_of_pair(pair: VisitPair) -> Case:
+    """A pair of visits as a case: the baseline goes in, the follow-up is to come out."""
+    both = pair.baseline.labels is not None and pair.follow_up.labels is not None
+    return Case(
+        name=pair.name,
+        dataset=pair.dataset,
+        subject=pair.subject,
+        session=pair.baseline.session,
+        source=pair.baseline.scan,
+        target=pair.follow_up.scan,
+        label=pair.baseline.labels if both else None,
+        later=pair.follow_up.labels if both else None,
+    )
 
 
 def join_participants(indexes: Sequence[DatasetIndex]) -> dict[str, dict[str, str]]:

@@ -186,15 +186,23 @@ def _pair_table(inspection: Inspection) -> Table:
 
 
 def _course_table(inspection: Inspection) -> Table:
-    table = _new_table("contrast", "people", "days between visits", "on one grid")
+    table = _new_table("contrast", "people", "visits", "days between visits", "on one grid")
     for row in inspection.courses:
-        days = "not told"
-        if row.days is not None:
-            low, high = row.days
-            days = f"{low:g}" if low == high else f"{low:g} to {high:g}"
-        same = f"{row.num_same_grid} of {row.num_people}"
-        table.add_row(Text(row.contrast), str(row.num_people), days, same)
+        table.add_row(
+            Text(row.contrast),
+            str(row.num_people),
+            str(row.num_visits),
+            _render_range(row.interval_days),
+            f"{row.num_same_grid} of {row.num_people}",
+        )
     return table
+
+
+def _render_range(days: tuple[float, float] | None) -> str:
+    if days is None:
+        return "not told"
+    low, high = days
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _finding_list(findings: Sequence[Finding]) -> Table:

@@ -153,7 +153,7 @@ class Translator:
             (i, j, k),
             settings=self.choices.apply_to(self.pipeline.inference),
             divisor=self.pipeline.method.generator.divisor,
-            bytes_per_voxel=estimate_memory(self.pipeline.method.generator),
+            bytes_per_voxel=estimate_memory(self.pipeline.generator_settings),
             device=self.fabric.device,
         )
 

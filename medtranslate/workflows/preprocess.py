@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medtranslate.data.cases import Case, find_cases
+from medtranslate.data.cases import Case
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
@@ -21,6 +21,7 @@ from medtranslate.preprocess.preparation import hash_settings, used_versions
 from medtranslate.preprocess.settings import PreprocessSettings
 from medtranslate.provenance import hash_file, hash_json
 from medtranslate.volume import Volume
+from medtranslate.workflows.cohort import pair_scans
 from medtranslate.workflows.distribution import Failure, distribute
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.status import read_done, write_done, write_failed
@@ -89,12 +90,7 @@ def preprocess_dataset(
         VolumeWriteError: If the record cannot be written.
     """
     progress = progress or NoProgress()
-    cases = find_cases(
-        index_datasets(datasets),
-        source=pipeline.source,
-        target=pipeline.target,
-        mask=pipeline.mask,
-    )
+    cases, _ = pair_scans(pipeline, index_datasets(datasets))
     with lock_folder(out):
         return _prepare_all(pipeline.preprocess, cases, out, cache, cluster, progress)
 
@@ -134,7 +130,7 @@ def _prepare_all(
 
 def _made_from(settings: PreprocessSettings, case: Case) -> str:
     """Hash of all that a prepared case depends on."""
-    files = (case.source, case.target, case.mask, case.transform)
+    files = (case.source, case.target, case.mask, case.transform, case.label, case.later)
     hashes = [hash_file(path) if path is not None and path.is_file() else None for path in files]
     return hash_json(
         {"files": hashes, "settings": hash_settings(settings), "versions": used_versions()}
@@ -163,6 +159,8 @@ def _prepare_one(job: CaseToPrepare) -> dict[str, Any]:
         target=case.target,
         mask=case.mask,
         transform=case.transform,
+        label=case.label,
+        later=case.later,
         cache=job.cache,
     )
     return describe_case(case, arrays) | {"written": _write_images(job.out, case.name, arrays)}
@@ -182,6 +180,8 @@ def prepare_cases(
             target=case.target,
             mask=case.mask,
             transform=case.transform,
+            label=case.label,
+            later=case.later,
             cache=cache,
         )
         if arrays.registration is not None and arrays.registration.worse:
@@ -211,6 +211,8 @@ def describe_case(case: Case, arrays: PreparedArrays) -> dict[str, Any]:
         "target": case.target,
         "mask": case.mask,
         "transform": case.transform,
+        "label": case.label,
+        "later": case.later,
     }
     return {
         "files": {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet
 from torch import Tensor
 
-from medtranslate.data.augmentation import AugmentationSettings
+from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
 from medtranslate.data.patches import PatchSampler, TrainingCase
 from medtranslate.inference.predict import plan_inference, predict_with_plan
 from medtranslate.inference.settings import InferenceSettings
@@ -205,7 +206,7 @@ def _make_sampler(scans: Sequence[LabelledScan], recipe: Recipe) -> PatchSampler
         patch_size=(recipe.patch_size,) * 3,
         batch_size=recipe.batch_size,
         seed=recipe.seed,
-        augmentation=_ONLY_MIRRORING,
+        augmentation=partial(build_augmentation, _ONLY_MIRRORING),
     )
 
 

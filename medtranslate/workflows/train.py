@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,13 +20,11 @@ from medtranslate.io import read_header
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.locking import lock_folder
 from medtranslate.methods.base import AbstractMethod
-from medtranslate.metrics.protocol import Protocol
-from medtranslate.metrics.scoring import score_case
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_method, read_pipeline
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.provenance import describe_run
-from medtranslate.volume import IntensityScale, Volume
+from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.levelled import level_image
@@ -38,13 +37,15 @@ from medtranslate.workflows.preprocess import (
 )
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
+from medtranslate.workflows.training_progression import start_progression
+from medtranslate.workflows.training_scores import draw_panels, score_on_grid
 from medtranslate.workflows.training_start import (
     fit_histogram,
     make_sampler,
     need_target,
     start_generator,
-    training_mask,
 )
+from medtranslate.workflows.training_task import TrainingTask
 
 HISTOGRAM_KEY = "histogram_match"
 """Key of the model's configuration that holds the histogram baseline."""
@@ -54,9 +55,6 @@ RANGE_KEY = "training_range"
 
 INPUTS_KEY = "inputs"
 """Key of the model's configuration that holds the fingerprints of the sources seen in training."""
-
-_MODEL_GRID_PROTOCOL = Protocol(name="validation", scale="none", data_range=1.0)
-"""During training scores are taken on the model grid, in the normalised unit."""
 
 
 def train(
@@ -115,27 +113,24 @@ def train_in_locked(
     records = {case.name: describe_case(case, prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     fabric = make_fabric(pipeline)
-    generator = start_generator(pipeline, cohort, prepared)
-    method = build_method(pipeline, generator, fabric)
+    start = _start_translation if pipeline.visits is None else start_progression
+    task = start(pipeline, cohort, prepared, fabric)
     loop = TrainingLoop(
-        method,
-        make_sampler(pipeline, cohort, prepared, generator),
+        task.method,
+        task.sampler,
         settings=pipeline.train,
-        validate=_Validation(pipeline, fabric, cohort, prepared),
+        validate=task.validate,
         folder=out,
         progress=progress,
     )
     weights = loop.run(resume=resume)
     scale = _typical_scale(cohort, prepared)
-    validators = {case.name: prepared[case.name] for case in cohort.part("val")}
-    calibration = calibrate_weights(pipeline, weights, validators, fabric)
     config = {
         "pipeline": pipeline.model_dump(mode="json"),
         "split": cohort.split.to_json(),
-        HISTOGRAM_KEY: fit_histogram(cohort, prepared).to_json(),
         INPUTS_KEY: _hash_inputs(cohort, prepared),
         RANGE_KEY: _training_range(cohort, prepared).to_json(),
-        UNCERTAINTY_KEY: None if calibration is None else calibration.to_json(),
+        **task.describe(weights),
     }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
     save_model(
@@ -147,6 +142,26 @@ def train_in_locked(
         card=describe_model(pipeline, cohort),
     )
     return out / "model"
+
+
+def _start_translation(
+    pipeline: Pipeline, cohort: Cohort, prepared: Mapping[str, PreparedArrays], fabric: Fabric
+) -> TrainingTask:
+    """Learn to turn one contrast into another."""
+    generator = start_generator(pipeline, cohort, prepared)
+
+    def describe(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+        validators = {case.name: prepared[case.name] for case in cohort.part("val")}
+        calibration = calibrate_weights(pipeline, weights, validators, fabric)
+        return {
+            HISTOGRAM_KEY: fit_histogram(cohort, prepared).to_json(),
+            UNCERTAINTY_KEY: None if calibration is None else calibration.to_json(),
+        }
+
+    method = build_method(pipeline, generator, fabric)
+    sampler = make_sampler(pipeline, cohort, prepared, generator)
+    validation = _Validation(pipeline, fabric, cohort, prepared)
+    return TrainingTask(method, sampler, lambda _: validation(method), describe)
 
 
 def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
@@ -237,9 +252,9 @@ class _Validation:
         for name, arrays in self._people.items():
             target = need_target(arrays, name)
             prediction = self._predict(method, arrays)
-            scores.append(_score(arrays, target, prediction))
+            scores.append(score_on_grid(arrays, target, prediction))
             if picture is None:
-                picture = _draw_panels(arrays.source, prediction, target)
+                picture = draw_panels(arrays.source, prediction, target)
         return mean_scores(scores), picture
 
     def _predict(self, method: AbstractMethod, arrays: PreparedArrays) -> torch.Tensor:
@@ -254,24 +269,3 @@ class _Validation:
         return level_image(
             self._pipeline, method.generator, prediction, inputs=inputs, mask=arrays.mask
         )
-
-
-def _score(
-    arrays: PreparedArrays, target: torch.Tensor, prediction: torch.Tensor
-) -> dict[str, float]:
-    i, j, k = target.shape[1:]
-    grid = Geometry((i, j, k), arrays.affine)
-    reference, synthetic = (
-        Volume(image.numpy(), grid, unit="normalised") for image in (target, prediction)
-    )
-    mask = training_mask(arrays)[0].numpy() > 0
-    values = score_case(reference, synthetic, mask, protocol=_MODEL_GRID_PROTOCOL).values
-    return {name: values[name] for name in ("psnr", "ssim", "mae")}
-
-
-def _draw_panels(*images: torch.Tensor) -> np.ndarray:
-    """Middle axial slices side by side, front up, 0 to 1."""
-    middle = images[0].shape[3] // 2
-    slices = [np.rot90(image[0, :, :, middle].numpy()) for image in images]
-    panels: np.ndarray = np.clip(np.concatenate(slices, axis=1), 0, 1)
-    return panels

@@ -16,7 +16,7 @@ from torch import Tensor
 from medtranslate.checkpoint import load_newest_checkpoint, save_checkpoint
 from medtranslate.data.patches import PatchSampler
 from medtranslate.errors import CheckpointError, VolumeWriteError
-from medtranslate.methods.base import AbstractMethod
+from medtranslate.methods.base import Trainable
 from medtranslate.pipeline import TrainingSettings
 from medtranslate.workflows.interruption import StopRequested, StopWatch
 from medtranslate.workflows.progress import Progress
@@ -24,7 +24,7 @@ from medtranslate.workflows.training_log import TrainingLog
 
 _LOGGER = logging.getLogger(__name__)
 
-Validate = Callable[[AbstractMethod], tuple[dict[str, float], np.ndarray | None]]
+Validate = Callable[[Trainable], tuple[dict[str, float], np.ndarray | None]]
 """Scores of the averaged weights (empty if nobody validates) and a sample picture."""
 
 _DB_PER_SSIM = 10.0
@@ -53,7 +53,7 @@ class TrainingLoop:
 
     def __init__(
         self,
-        method: AbstractMethod,
+        method: Trainable,
         sampler: PatchSampler,
         *,
         settings: TrainingSettings,

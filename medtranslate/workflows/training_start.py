@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
+from medtranslate.data.augmentation import build_augmentation
 from medtranslate.data.patches import PatchSampler, TrainingCase
 from medtranslate.errors import DatasetError
 from medtranslate.methods.baselines import HistogramMatch, fit_histogram_match
@@ -88,7 +90,7 @@ def make_sampler(
         patch_size=pipeline.train.patch_size,
         batch_size=pipeline.train.batch_size,
         seed=pipeline.train.seed,
-        augmentation=pipeline.augmentation,
+        augmentation=partial(build_augmentation, pipeline.augmentation),
     )
 
 

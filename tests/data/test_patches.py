@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,11 @@ def _case(shape=(40, 36, 32), seed=0):
 
 def _sampler(cases, *, seed=0, augmentation=NO_CHANGE, patch_size=(16, 16, 16), batch_size=2):
     return PatchSampler(
-        cases, patch_size=patch_size, batch_size=batch_size, seed=seed, augmentation=augmentation
+        cases,
+        patch_size=patch_size,
+        batch_size=batch_size,
+        seed=seed,
+        augmentation=partial(build_augmentation, augmentation),
     )
 
 

@@ -12,6 +12,7 @@ from medtranslate.preprocess.settings import (
     NoIntensity,
     PercentileIntensity,
     PreprocessSettings,
+    SharedIntensity,
     WindowIntensity,
 )
 
@@ -318,3 +319,50 @@ def test_a_pair_on_one_grid_is_registered_only_if_asked(make_scan, write_scan):
     settings = PreprocessSettings(align="rigid", register_same_grid=True)
     asked = prepare(settings, name="x", source=path, target=target)
     assert asked.registration is not None
+
+
+def test_a_later_scan_shares_the_scale_of_the_first_whatever_its_gain(write_nifti, make_volume):
+    scan = make_volume().voxels
+    changed = scan.copy()
+    changed[5:7, 4:6, 2:4] *= 3
+    source = write_nifti(scan, name="a.nii.gz")
+    target = write_nifti(2.5 * changed, name="b.nii.gz")
+    settings = PreprocessSettings(target_intensity=SharedIntensity(), crop_margin_mm=None)
+
+    prepared = prepare(settings, name="x", source=source, target=target)
+
+    source_voxels, target_voxels = prepared.source[0].numpy(), prepared.target[0].numpy()
+    ratio = target_voxels[source_voxels > 0] / source_voxels[source_voxels > 0]
+    assert np.median(ratio) == pytest.approx(1, rel=1e-5)
+    assert ratio.max() == pytest.approx(3, rel=1e-4)
+    assert prepared.target_scale.factor == pytest.approx(2.5 * prepared.source_scale.factor)
+
+
+def test_labels_go_where_their_scans_go(write_nifti, make_volume):
+    scan = make_volume().voxels
+    first, second = np.zeros(scan.shape, np.uint8), np.zeros(scan.shape, np.uint8)
+    first[4:8, 3:6, 2:5], second[4:9, 3:6, 2:5] = 2, 2
+    second[4, 3, 2] = 7
+    paths = {
+        "source": write_nifti(scan, name="a.nii.gz"),
+        "target": write_nifti(scan, name="b.nii.gz"),
+        "label": write_nifti(first, name="c.nii.gz"),
+        "later": write_nifti(second, name="d.nii.gz"),
+    }
+    settings = PreprocessSettings(region_values=(2,), crop_margin_mm=0.0)
+
+    prepared = prepare(settings, name="x", **paths)
+
+    assert float(prepared.label.sum()) == (first == 2).sum()
+    assert float(prepared.later.sum()) == (second == 2).sum()
+    inside = prepared.label.numpy() > 0
+    assert (prepared.later.numpy()[inside] == 1).sum() == inside.sum() - 1
+
+
+def test_labels_on_another_grid_are_refused(write_nifti, make_volume):
+    scan = make_volume().voxels
+    source = write_nifti(scan, name="a.nii.gz")
+    label = write_nifti(np.ones((3, 3, 3), np.uint8), name="c.nii.gz")
+
+    with pytest.raises(GeometryError, match="labels of the source lie on another grid"):
+        prepare(PreprocessSettings(), name="x", source=source, label=label)

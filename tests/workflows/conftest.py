@@ -119,3 +119,86 @@ def only_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
         return [Coverage(calibration), RiskCoverage()]
 
     monkeypatch.setattr(validate_module, "choose_analyses", choose)
+
+
+def write_visits(folder: Path, people: int) -> Path:
+    """People with a bright ball that grows by 2 mm a year if their dose is 1, not if it is 0."""
+    affine = orthogonal(OBLIQUE)
+    place = Geometry(SHAPE, affine)
+    index = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij")).reshape(3, -1)
+    world = affine[:3, :3] @ (index - (np.array(SHAPE) - 1)[:, None] / 2)
+    rows = ["participant_id\tdose\tshoe"]
+    for number in range(1, people + 1):
+        draw = np.random.default_rng(number)
+        dose, first, days = number % 2, 6 + 2 * draw.random(), int(draw.integers(300, 700))
+        rows.append(f"sub-{number:02d}\t{dose}\t{draw.integers(36, 46)}")
+        person = folder / f"sub-{number:02d}"
+        for session, years in ((1, 0.0), (2, days / 365.25)):
+            radius = first + 2 * dose * years
+            distance = np.linalg.norm(world - [[3.0], [-2.0], [4.0]], axis=0).reshape(SHAPE)
+            ball = 1 / (1 + np.exp(distance - radius))
+            head = np.linalg.norm(world / [[20], [23], [26]], axis=0).reshape(SHAPE) < 1
+            voxels = head * (300 + 600 * ball + draw.normal(0, 4, SHAPE))
+            stem = f"sub-{number:02d}_ses-{session}"
+            anat = person / f"ses-{session}" / "anat"
+            write_volume(
+                anat / f"{stem}_T1w.nii.gz", Volume(voxels.astype(np.float32)[None], place)
+            )
+            mask = (distance <= radius).astype(np.uint8)
+            write_volume(
+                anat / f"{stem}_label-tumor_mask.nii.gz",
+                Volume(mask[None], place, None, "label"),
+            )
+        (person / f"sub-{number:02d}_sessions.tsv").write_text(
+            f"session_id\tdays_since_baseline\nses-1\t0\nses-2\t{days}\n"
+        )
+    (folder / "participants.tsv").write_text("\n".join(rows) + "\n")
+    description = {"Name": folder.name, "BIDSVersion": "1.9.0", "DatasetType": "raw"}
+    (folder / "dataset_description.json").write_text(json.dumps(description))
+    return folder
+
+
+def build_progression_pipeline(**changes: Any) -> Pipeline:  # Any: as in build_pipeline
+    """A progression pipeline for :func:`write_visits` that trains for some seconds."""
+    data: dict[str, Any] = {
+        "name": "visits",
+        "source": "T1w",
+        "target": "T1w",
+        "visits": {"covariates": ["dose", "shoe"], "labels": "mask+label-tumor"},
+        "split": {"val": 0, "test_subjects": ["09", "10"]},
+        "preprocess": {"crop_margin_mm": 2.0, "target_intensity": {"name": "shared"}},
+        "augmentation": {"affine_probability": 0, "deformation_probability": 0},
+        "method": {
+            "name": "progression",
+            "generator": {"channels": 8, "levels": 2, "growing_region": True},
+            "optimiser": {"learning_rate": 3e-3, "ema_decay": 0.9},
+            "adversary": {"weight": 0},
+        },
+        "train": {
+            "patch_size": [24, 24, 20],
+            "num_steps": 30,
+            "num_validations": 1,
+            "precision": "32-true",
+        },
+    }
+    return pipeline_from_json(data | changes, where="test")
+
+
+@pytest.fixture(scope="session")
+def visited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten people with two visits each."""
+    return write_visits(tmp_path_factory.mktemp("data") / "visits", 10)
+
+
+@pytest.fixture(scope="session")
+def make_progression() -> Callable[..., Pipeline]:
+    """`build_progression_pipeline`."""
+    return build_progression_pipeline
+
+
+@pytest.fixture(scope="session")
+def foreseeing(visited: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a progression model trained on the visits."""
+    run = tmp_path_factory.mktemp("run") / "progression"
+    train(build_progression_pipeline(), [visited], run)
+    return run

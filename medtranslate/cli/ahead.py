@@ -1,0 +1,104 @@
+"""Commands that look ahead: simulated futures, and plans around them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from medtranslate.cli.app import app, finish
+from medtranslate.cli.options import Json, Model, Out
+
+if TYPE_CHECKING:
+    # Help must answer at once: what runs and prints a command is imported when one is run.
+    from medtranslate.cli.output import Outcome
+    from medtranslate.workflows.progress import Progress
+
+PANEL = "Look ahead"
+
+
+@app.command(rich_help_panel=PANEL)
+def simulate(
+    context: typer.Context,
+    model: Model,
+    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help="Today's scan.")],
+    at: Annotated[
+        str, typer.Option("--at", metavar="TIMES", help="How far ahead, such as 6m,1y,2y.")
+    ],
+    out: Out,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option("--covariate", metavar="NAME=VALUE", help="As in age=63; may be repeated."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="N", min=0, help="Futures drawn for the spread.")
+    ] = 20,
+    region: Annotated[
+        Path | None,
+        typer.Option("--region", metavar="MASK", help="Region to follow; else the whole patient."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same futures.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Simulate what today's scan may look like later: volumes, deformations, a trajectory."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries_ahead import show_simulation
+        from medtranslate.data.durations import parse_assignments, parse_durations
+        from medtranslate.workflows.simulate import simulate as simulate_futures
+
+        return show_simulation(
+            simulate_futures(
+                model,
+                baseline,
+                parse_durations(at),
+                out,
+                region=region,
+                covariates=parse_assignments(covariate or ()),
+                samples=samples,
+                seed=seed,
+                progress=progress,
+            )
+        )
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def plan(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What simulate wrote.")],
+    out: Out,
+    coverage: Annotated[
+        float, typer.Option("--coverage", min=0.01, max=0.999, help="Share to cover, as in 0.9.")
+    ] = 0.9,
+    margin_max: Annotated[
+        str, typer.Option("--margin-max", metavar="MM", help="Largest margin, as in 30mm.")
+    ] = "30mm",
+    barrier: Annotated[
+        Path | None,
+        typer.Option("--within", metavar="MASK", help="Anatomy that margins stay within."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Find the smallest margin around today's region that covers the simulated one."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.summaries_ahead import show_plan
+        from medtranslate.workflows.plan import parse_margin
+        from medtranslate.workflows.plan import plan as make_plan
+
+        largest = parse_margin(margin_max)
+        return show_plan(
+            make_plan(
+                folder,
+                out,
+                coverage=coverage,
+                margin_max_mm=largest,
+                barrier=barrier,
+                progress=progress,
+            )
+        )
+
+    finish(context, job, as_json=as_json)

@@ -1,0 +1,177 @@
+"""A loaded progression model at work: a baseline in, its futures on its own grid out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from medtranslate.checkpoint import LoadedModel, load_model
+from medtranslate.data.covariates import ConditionCode, Covariates
+from medtranslate.data.familiarity import TrainingRange, measure_traits
+from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.networks.progression import ProgressionNetwork
+from medtranslate.pipeline import Pipeline, build_progression_network, pipeline_from_json
+from medtranslate.preprocess.loading import voxels_of
+from medtranslate.preprocess.native_motion import carry_displacement, carry_image, pull
+from medtranslate.preprocess.preparation import Prepared
+from medtranslate.volume import Volume
+from medtranslate.workflows.foresight import Foresight, look_ahead
+from medtranslate.workflows.speeds import SPEEDS_KEY, Speeds
+from medtranslate.workflows.train import RANGE_KEY, make_fabric
+from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY, nearness_of
+
+_FAR = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class NativeFuture:
+    """A future on the baseline's own grid.
+
+    Attributes:
+        scan: In the baseline's own unit.
+        field_mm: Shape ``(3, i, j, k)``, RAS+; pulls the baseline: ``future(x) = scan(x + field)``.
+        region: Float32, shape ``(i, j, k)``; chance of each voxel to belong to the region.
+    """
+
+    scan: np.ndarray
+    field_mm: np.ndarray
+    region: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Forecaster:
+    """A progression model ready to simulate.
+
+    Attributes:
+        model: The folder it came from, checked.
+        pipeline: The job it was trained by.
+        network: With the trained weights.
+        code: How covariates become a vector.
+        speeds: How much faster or slower people are.
+        longest_years: The longest interval seen in training.
+    """
+
+    model: LoadedModel
+    pipeline: Pipeline
+    network: ProgressionNetwork
+    code: ConditionCode
+    speeds: Speeds
+    longest_years: float
+
+    def is_extrapolation(self, years: float) -> bool:
+        """Whether a time lies far beyond what training saw: one and a half times its longest."""
+        return years > _FAR * self.longest_years
+
+    def look_ahead(self, prepared: Prepared, covariates: Covariates) -> Foresight:
+        """Ask the network about a prepared baseline.
+
+        Raises:
+            ConfigError: If a covariate is unknown, or the region that grows is not given.
+        """
+        nearness = None
+        if self.network.settings.growing_region:
+            if prepared.label is None:
+                raise ConfigError(
+                    "this model grows a labelled region; give today's with --region MASK"
+                )
+            nearness = nearness_of(
+                torch.from_numpy(voxels_of(prepared.label))[None], prepared.grid.affine
+            )
+        return look_ahead(
+            self.network,
+            source=prepared.source,
+            mask=prepared.mask,
+            condition=torch.from_numpy(self.code.encode(covariates)),
+            nearness=nearness,
+        )
+
+    def develop(
+        self,
+        foresight: Foresight,
+        prepared: Prepared,
+        today: Volume,
+        region: np.ndarray,
+        *,
+        years: float,
+        speed: float = 1.0,
+    ) -> NativeFuture:
+        """One future; at 0 years the baseline itself, to the bit.
+
+        Args:
+            foresight: From :meth:`look_ahead`.
+            prepared: The baseline on the model grid.
+            today: The baseline as it lies in the file.
+            region: Boolean, its shape; the region today.
+            years: How far ahead.
+            speed: 2 is a disease twice as fast.
+        """
+        onto, grid = today.geometry, prepared.grid
+        if years == 0:
+            still = np.zeros((3, *onto.shape), dtype=np.float32)
+            return NativeFuture(today.voxels, still, region.astype(np.float32))
+        future = foresight.at(years, speed=speed)
+        field = carry_displacement(future.displacement[0].numpy(), grid, onto)
+        added = carry_image(future.added[0, 0].numpy(), grid, onto)
+        voxels = today.voxels.astype(np.float32)
+        scan = pull(voxels, field, onto) + np.float32(prepared.source_scale.factor) * added
+        if foresight.nearness is not None and prepared.label is not None:
+            label = torch.from_numpy(voxels_of(prepared.label))[None]
+            grown = foresight.region_at(label, years, speed=speed)[0, 0].numpy()
+            chance = carry_image(grown, grid, onto)
+        else:
+            chance = pull(region.astype(np.float32), field, onto)
+        return NativeFuture(scan, field, np.clip(chance, 0, 1))
+
+    def warnings(self, prepared: Prepared) -> list[str]:
+        """How the baseline differs from the training scans, its voxel size before all."""
+        traits = measure_traits(
+            voxels_of(prepared.source),
+            voxels_of(prepared.mask) > 0,
+            native=prepared.native,
+            grid=prepared.grid,
+        )
+        try:
+            training = TrainingRange.from_json(self.model.config[RANGE_KEY])
+        except (KeyError, ValueError) as error:
+            raise CheckpointError(f"{self.model.folder}: no usable '{RANGE_KEY}'") from error
+        return [one.warning for one in training.compare(traits) if one.outside]
+
+
+def load_forecaster(path: Path) -> Forecaster:
+    """Load a progression model.
+
+    Args:
+        path: Run folder or its ``model/``.
+
+    Raises:
+        CheckpointError: If the model is not whole, or does not fit this version.
+        ConfigError: If it is a model of another task; names the right command.
+    """
+    model = load_model(path)
+    config: Mapping[str, Any] = model.config
+    if not isinstance(config.get("pipeline"), dict):
+        raise CheckpointError(f"{model.folder}: does not hold the pipeline it was trained by")
+    try:
+        pipeline = pipeline_from_json(config["pipeline"], where=str(model.folder / "config.json"))
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{model.folder}: made by another version of medtranslate:\n{error}"
+        ) from error
+    build_progression_network(pipeline, num_conditions=0)  # refuses models of another task
+    try:
+        code = ConditionCode.from_json(config[CONDITIONS_KEY])
+        speeds = Speeds.from_json(config[SPEEDS_KEY])
+        longest = float(config[INTERVALS_KEY][1])
+        network = build_progression_network(pipeline, num_conditions=code.size)
+        network.load_state_dict(model.weights)
+    except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{model.folder}: not a usable progression model ({error}); train it again"
+        ) from error
+    make_fabric(pipeline).to_device(network)
+    return Forecaster(model, pipeline, network.eval(), code, speeds, longest)

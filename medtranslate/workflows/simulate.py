@@ -1,0 +1,311 @@
+"""Simulate: a progression model and today's scan in, what it may look like at later times out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from medtranslate import __version__
+from medtranslate.data.covariates import Covariates
+from medtranslate.data.durations import Duration
+from medtranslate.data.scans import Selector
+from medtranslate.errors import DatasetError, GeometryError
+from medtranslate.io import parse_bids_name, read_volume, write_volume
+from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.vectors import write_vector_field
+from medtranslate.preprocess.native import native_mask
+from medtranslate.preprocess.native_motion import carry_image
+from medtranslate.preprocess.preparation import Prepared, prepare
+from medtranslate.provenance import git_commit, hash_json, software_versions
+from medtranslate.report.tables import Cell, format_csv
+from medtranslate.report.trajectory import Frame, render_trajectory
+from medtranslate.volume import Volume
+from medtranslate.workflows.forecaster import Forecaster, load_forecaster
+from medtranslate.workflows.foresight import Foresight
+from medtranslate.workflows.outputs import PROJECT
+from medtranslate.workflows.progress import NoProgress, Progress
+
+SIMULATION_FILE = "simulation.json"
+"""What was simulated; ``plan`` reads it."""
+
+NOTE = "SIMULATION - research use only - not a prediction for this person"
+
+TRAJECTORY_COLUMNS = (
+    "time", "years", "region", "volume_ml", "change_percent", "low", "high", "extrapolation"
+)  # fmt: skip
+
+_DESCRIPTION = f"SYNTHETIC medtranslate {__version__} - simulated future - research use only"
+_INTERVAL = (5.0, 95.0)
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What :func:`simulate` wrote.
+
+    Attributes:
+        folder: Where it lies.
+        rows: The trajectory table.
+        warnings: What to know before trusting it.
+    """
+
+    folder: Path
+    rows: tuple[Mapping[str, Cell], ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Baseline:
+    today: Volume
+    prepared: Prepared
+    region: np.ndarray
+    region_name: str
+    foresight: Foresight
+
+
+def simulate(
+    model: Path,
+    baseline: Path,
+    times: Sequence[Duration],
+    out: Path,
+    *,
+    region: Path | None = None,
+    covariates: Covariates | None = None,
+    samples: int = 20,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Simulation:
+    """Simulate what today's scan may look like at each time.
+
+    Args:
+        model: Run folder or its ``model/``.
+        baseline: Today's scan.
+        times: How far ahead.
+        out: Folder to make; must be absent or empty.
+        region: Mask on the baseline's grid that is followed; the whole patient if None.
+        covariates: What is known of the person; what is left out is missing.
+        samples: Futures drawn for the spread; 0 for none.
+        seed: Seed of the noise they are drawn by.
+        progress: Told how far things are.
+
+    Raises:
+        CheckpointError: If the model cannot be used.
+        ConfigError: If it is of another task, or a covariate is unknown.
+        DatasetError: If the baseline is of another contrast, or ``out`` holds anything.
+        GeometryError: If the region lies on another grid.
+    """
+    progress = progress or NoProgress()
+    forecaster = load_forecaster(model)
+    _check_contrast(forecaster, baseline)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(f"--out {out}: is not an empty folder; give the name of a new one")
+    start = _prepare(forecaster, baseline, region, covariates or {})
+    warnings = forecaster.warnings(start.prepared)
+    far = [span.text for span in times if forecaster.is_extrapolation(span.years)]
+    if far:
+        warnings.append(
+            f"{', '.join(far)}: far beyond the longest interval in training"
+            f" ({forecaster.longest_years:.2g} years); marked as extrapolation"
+        )
+    shared = _describe(forecaster, baseline, region, covariates or {}, samples, seed, start)
+    speeds = forecaster.speeds.draw(samples, seed=seed)
+    rows, frames = [], [_frame(start.today.voxels, start, "today", 0.0)]
+    progress.stage("simulate", len(times))
+    for number, span in enumerate(times):
+        progress.update(number, span.text)
+        row, scan = _write_time(forecaster, start, span, speeds, out, shared)
+        rows.append(row)
+        frames.append(_frame(scan, start, span.text, span.years))
+    today = Volume(start.region.astype(np.uint8)[None], start.today.geometry, None, "label")
+    write_volume(out / "today" / "region.nii.gz", today, sidecar=shared, description=_DESCRIPTION)
+    first = _row(forecaster, start, Duration("today", 0.0), [_volume_ml(start, start.region)])
+    table = [first, *rows]
+    write_text(out / "trajectory.csv", format_csv(TRAJECTORY_COLUMNS, table))
+    page = render_trajectory(
+        table, frames, title=baseline.name, note=NOTE, warnings=warnings, aspect=_aspect(start)
+    )
+    write_text(out / "simulation.html", page)
+    write_json(
+        out / SIMULATION_FILE,
+        {**shared, "Times": {s.text: s.years for s in times}, "Warnings": warnings},
+    )
+    progress.update(len(times))
+    return Simulation(out, tuple(table), tuple(warnings))
+
+
+def _check_contrast(forecaster: Forecaster, baseline: Path) -> None:
+    name = parse_bids_name(baseline)
+    wanted = Selector.parse(forecaster.pipeline.source)
+    if name is None:
+        return
+    entities = {key: value for key, value in name.entities if key not in ("sub", "ses")}
+    if not wanted.picks(name.suffix, entities):
+        raise DatasetError(
+            f"{baseline.name}: is not the contrast '{wanted}' that the model was trained on; give a"
+            " scan of that contrast, or rename the file if its name is wrong"
+        )
+
+
+def _prepare(
+    forecaster: Forecaster, baseline: Path, region: Path | None, covariates: Covariates
+) -> _Baseline:
+    today = read_volume(baseline)
+    if region is not None:
+        mask = read_volume(region)
+        if not mask.geometry.matches(today.geometry):
+            raise GeometryError(
+                f"--region {region.name}: lies on another grid than the baseline (region "
+                f"{mask.geometry.describe()}; baseline {today.geometry.describe()}). Resample it"
+            )
+        if not (mask.voxels > 0).any():
+            raise DatasetError(f"--region {region.name}: holds no voxel above 0")
+    prepared = prepare(
+        # A mask that is given holds the region alone, whatever values training picked.
+        forecaster.pipeline.preprocess.model_copy(update={"region_values": ()}),
+        name=baseline.name,
+        source=baseline,
+        label=region,
+    )
+    inside = native_mask(prepared) if region is None else read_volume(region).voxels > 0
+    return _Baseline(
+        today,
+        prepared,
+        inside,
+        "patient" if region is None else "region",
+        forecaster.look_ahead(prepared, covariates),
+    )
+
+
+def _write_time(
+    forecaster: Forecaster,
+    start: _Baseline,
+    span: Duration,
+    speeds: np.ndarray,
+    out: Path,
+    shared: Mapping[str, Any],
+) -> tuple[dict[str, Cell], np.ndarray]:
+    """Write everything of one time; its row of the table and its scan."""
+
+    def develop(speed: float) -> Any:
+        return forecaster.develop(
+            start.foresight,
+            start.prepared,
+            start.today,
+            start.region,
+            years=span.years,
+            speed=speed,
+        )
+
+    central = develop(1.0)
+    chances = [develop(float(speed)).region for speed in speeds] if span.years else []
+    chance: np.ndarray = np.stack(chances).mean(axis=0) if chances else central.region
+    stretch = start.foresight.stretch_at(span.years)[0, 0].numpy() - np.float32(1)
+    geometry, folder = start.today.geometry, out / span.text
+    sidecar = {
+        **shared,
+        "Time": span.text,
+        "Years": span.years,
+        "Extrapolation": forecaster.is_extrapolation(span.years),
+    }
+    scan = replace(start.today, array=central.scan[None])
+    write_volume(folder / "scan.nii.gz", scan, sidecar=sidecar, description=_DESCRIPTION)
+    pulls = "mm, RAS+; a point x of the simulated scan comes from x + field(x) of the baseline"
+    write_vector_field(
+        folder / "deformation.nii.gz",
+        central.field_mm,
+        geometry,
+        sidecar={**sidecar, "Convention": pulls},
+        description=_DESCRIPTION,
+    )
+    jacobian = 1 + carry_image(stretch, start.prepared.grid, geometry)
+    says = "volume of the baseline's tissue at this time over that today; above 1 it grows"
+    write_volume(
+        folder / "jacobian.nii.gz",
+        Volume(jacobian[None], geometry),
+        sidecar={**sidecar, "Convention": says},
+        description=_DESCRIPTION,
+    )
+    write_volume(
+        folder / "region.nii.gz",
+        Volume(chance[None], geometry),
+        sidecar={**sidecar, "Content": "probability of the region"},
+        description=_DESCRIPTION,
+    )
+    volumes = [_volume_ml(start, region) for region in (central.region, *chances)]
+    return _row(forecaster, start, span, volumes), central.scan
+
+
+def _row(
+    forecaster: Forecaster, start: _Baseline, span: Duration, volumes: Sequence[float]
+) -> dict[str, Cell]:
+    """The central volume and the interval of the drawn ones."""
+    today = _volume_ml(start, start.region)
+    low, high = np.percentile(volumes[1:] or volumes, _INTERVAL)
+    far = forecaster.is_extrapolation(span.years)
+    return {
+        "time": span.text,
+        "years": round(span.years, 6),
+        "region": start.region_name,
+        "volume_ml": round(volumes[0], 4),
+        "change_percent": round(100 * (volumes[0] / today - 1), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+        "extrapolation": "true" if far else "false",
+    }
+
+
+def _volume_ml(start: _Baseline, region: np.ndarray) -> float:
+    voxel = float(np.prod(start.today.geometry.spacing))
+    return float(region.sum(dtype=np.float64)) * voxel / 1000
+
+
+def _describe(
+    forecaster: Forecaster,
+    baseline: Path,
+    region: Path | None,
+    covariates: Covariates,
+    samples: int,
+    seed: int,
+    start: _Baseline,
+) -> dict[str, Any]:
+    """What every sidecar of the simulation says."""
+    pipeline = forecaster.pipeline
+    return {
+        "Note": NOTE,
+        "Synthetic": True,
+        "Sources": [baseline.name],
+        "Region": None if region is None else region.name,
+        "Covariates": dict(covariates),
+        "Samples": samples,
+        "Seed": seed,
+        "Speeds": forecaster.speeds.to_json(),
+        "LongestTrainingIntervalYears": forecaster.longest_years,
+        "ModelSha256": forecaster.model.sha256,
+        "SourceSha256": start.prepared.fingerprint["inputs"]["source"],
+        "Pipeline": pipeline.name,
+        "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
+        "GeneratedBy": [{"Name": PROJECT, "Version": __version__, "Commit": git_commit()}],
+        "Versions": software_versions(),
+    }
+
+
+def _frame(scan: np.ndarray, start: _Baseline, title: str, years: float) -> Frame:
+    """The fullest axial slice of the region, seen as radiologists look at it."""
+    axis = next(n for n, letter in enumerate(start.today.geometry.orientation) if letter in "IS")
+    counts = start.region.sum(axis=tuple(n for n in range(3) if n != axis))
+    plane = np.moveaxis(scan, axis, 0)[int(counts.argmax())]
+    rest = [letter for letter in start.today.geometry.orientation if letter not in "IS"]
+    plane = plane.T if rest[0] in "LR" else plane
+    across, down = (rest[0], rest[1]) if rest[0] in "LR" else (rest[1], rest[0])
+    plane = plane[::-1] if down == "A" else plane
+    return Frame(title, years, np.ascontiguousarray(plane[:, ::-1] if across == "R" else plane))
+
+
+def _aspect(start: _Baseline) -> float:
+    """Height of a shown pixel over its width."""
+    sizes = dict(zip(start.today.geometry.orientation, start.today.geometry.spacing, strict=True))
+    across = next(size for letter, size in sizes.items() if letter in "LR")
+    return next(size for letter, size in sizes.items() if letter in "PA") / across

@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from medtranslate.methods.progression_terms import (
+    ProgressionLossSettings,
+    image_loss,
+    region_loss,
+    regularity_loss,
+)
+
+NOTHING = dict.fromkeys(ProgressionLossSettings.model_fields, 0.0)
+
+
+def _only(**weights):
+    return ProgressionLossSettings(**(NOTHING | weights))
+
+
+def _block(start, stop, shape=(12, 12, 12)):
+    image = torch.zeros(1, 1, *shape)
+    image[..., start:stop, 4:8, 4:8] = 1
+    return image
+
+
+@pytest.mark.parametrize(("weights", "expected"), [({"l1": 2.0}, 1.0), ({"l2": 2.0}, 0.5)])
+def test_the_image_loss_averages_over_the_mask(weights, expected):
+    target, mask = torch.zeros(1, 1, 4, 4, 4), torch.zeros(1, 1, 4, 4, 4)
+    mask[..., :2] = 1
+    prediction = torch.where(mask > 0, 0.5, 9.0)
+
+    assert float(image_loss(target, prediction, mask, settings=_only(**weights))) == pytest.approx(
+        expected
+    )
+
+
+def test_a_straight_velocity_costs_nothing_and_a_bent_one_does():
+    straight = torch.arange(8.0).view(1, 1, 8, 1, 1).expand(1, 3, 8, 8, 8).contiguous()
+    still = torch.zeros(1, 3, 8, 8, 8)
+
+    free = regularity_loss(straight, still, settings=_only(bending=1.0))
+    bent = regularity_loss(straight.square(), still, settings=_only(bending=1.0))
+
+    assert float(free) == pytest.approx(0, abs=1e-10)
+    assert float(bent) == pytest.approx(4.0)  # the second derivative is 2
+
+
+def test_folding_costs_and_shrinking_by_half_does_not():
+    line = torch.zeros(1, 3, 8, 8, 8)
+    line[:, 0] = torch.arange(8.0).view(8, 1, 1)
+    settings = _only(folding=1.0)
+
+    assert float(regularity_loss(line, -0.5 * line, settings=settings)) == 0
+    assert float(regularity_loss(line, -1.5 * line, settings=settings)) == pytest.approx(0.7)
+
+
+def test_the_region_loss_tells_place_from_volume():
+    label, later = _block(0, 4), _block(0, 6)
+    elsewhere = _block(6, 12)
+
+    apart = region_loss(label, later, elsewhere, settings=_only(region=1.0))
+    volume = region_loss(label, later, elsewhere, settings=_only(volume=1.0))
+    smaller = region_loss(label, later, label, settings=_only(volume=1.0))
+
+    assert float(apart) == pytest.approx(12 / 5)
+    assert float(volume) == 0
+    assert float(smaller) == pytest.approx(2 / 5)
+
+
+def test_nobody_without_a_region_counts():
+    nothing = torch.zeros(1, 1, 6, 6, 6)
+
+    assert float(region_loss(nothing, nothing, nothing + 1, settings=_only(region=1.0))) == 0

@@ -1,0 +1,46 @@
+import pytest
+
+from medtranslate.checkpoint import load_model
+from medtranslate.data.split import Split
+from medtranslate.errors import ConfigError
+from medtranslate.workflows.cohort import assemble_cohort
+from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY
+
+
+def test_visits_of_a_person_are_cases_with_labels_on_one_side_of_the_split(
+    make_progression, visited
+):
+    cohort = assemble_cohort(make_progression(), [visited])
+    case = cohort.cases[0]
+    pair = cohort.pairs[case.name]
+
+    assert len(cohort.cases) == 10
+    assert (case.source, case.target) == (pair.baseline.scan, pair.follow_up.scan)
+    assert (case.label, case.later) == (pair.baseline.labels, pair.follow_up.labels)
+    assert {c.subject.partition("/")[2] for c in cohort.part("test")} == {"09", "10"}
+
+
+def test_the_model_records_what_it_was_told_and_over_which_times(foreseeing):
+    config = load_model(foreseeing).config
+
+    assert set(config[CONDITIONS_KEY]) == {"dose", "shoe"}
+    assert config[CONDITIONS_KEY]["dose"]["mean"] == pytest.approx(0.5)
+    shortest, longest = config[INTERVALS_KEY]
+    assert 300 / 365.25 <= shortest < longest <= 700 / 365.25
+    assert Split.from_json(config["split"], where="model").subjects("test")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"visits": None}, "needs a 'visits' section"),
+        ({"target": "T2w"}, "must be the same"),
+        ({"preprocess": {}}, "set preprocess.target_intensity to"),
+        ({"preprocess": {"target_intensity": {"name": "shared"}, "mask": "given"}}, "mask"),
+        ({"visits": {}}, "growing_region needs visits.labels"),
+        ({"method": {"name": "regression"}}, "goes with method"),
+    ],
+)
+def test_pipelines_that_do_not_fit_together_are_refused(make_progression, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        make_progression(**changes)
