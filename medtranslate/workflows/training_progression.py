@@ -126,6 +126,7 @@ def _training_case(
         inputs[1:],
         need_target(arrays, pair.name),
         training_mask(arrays),
+        name=pair.name,
         others=others,
         facts=facts,
     )
