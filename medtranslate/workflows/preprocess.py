@@ -75,7 +75,7 @@ def preprocess_dataset(
     records: dict[str, dict[str, Any]] = {}  # plain data for JSON
     for case, arrays in prepare_cases(pipeline, cases, cache=cache, progress=progress):
         written = _write_images(out, case.name, arrays)
-        records[case.name] = describe_case(case, arrays) | {"written": written}
+        records[case.name] = describe_case(arrays) | {"written": written}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     worse = tuple(name for name, record in records.items() if _got_worse(record))
     return PreprocessingResult(out / RECORD_FILE, tuple(records), worse)
@@ -114,23 +114,13 @@ def describe_preprocessing(
     }
 
 
-def describe_case(case: Case, arrays: PreparedArrays) -> dict[str, Any]:
-    """One case's record: its files, fingerprint, scales and registration.
+def describe_case(arrays: PreparedArrays) -> dict[str, Any]:
+    """One case's record: its fingerprint, scales and registration.
 
-    The files are what ``verify`` reads again; their absolute paths stay in the user's folder.
+    Where its files lay is left out, as folders may be called after people; ``verify`` finds them
+    by their content.
     """
-    files = {
-        "source": case.source,
-        "target": case.target,
-        "mask": case.mask,
-        "transform": case.transform,
-    }
     return {
-        "files": {
-            role: str(path.resolve())
-            for role, path in files.items()
-            if path is not None and role in arrays.fingerprint["inputs"]
-        },
         **arrays.fingerprint,
         "source_scale": arrays.source_scale.to_json(),
         "target_scale": None if arrays.target_scale is None else arrays.target_scale.to_json(),

@@ -10,9 +10,11 @@ from typing import Any
 
 from medtranslate.checkpoint import load_model
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.ensemble import load_chosen_translator
+from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train
 from medtranslate.workflows.translate import Translation, translate_cases
@@ -81,6 +83,7 @@ def run_pipeline(
         )
     if not (resume and _is_trained(pipeline, cohort, out)):
         train(pipeline, datasets, out, resume=resume, cache=cache, progress=progress)
+    key, before = load_signing_key(), take_snapshot(out)
     translator = load_chosen_translator(out, uncertainty=pipeline.evaluation.uncertainty)
     translation = translate_cases(
         translator, held_out, out / "predictions", keep=resume, progress=progress
@@ -102,6 +105,13 @@ def run_pipeline(
         ),
         progress=progress,
     )
+    made = describe_made(
+        "medtranslate run",
+        model_sha256=translator.model.sha256,
+        pipeline=pipeline.name,
+        cases=held_out,
+    )
+    sign_outputs(out, since=before, record=made, key=key)
     return RunResult(out, translation, validation)
 
 

@@ -17,6 +17,7 @@ from medtranslate.geometry import Geometry
 from medtranslate.inference.predict import predict
 from medtranslate.io import read_header
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoring import score_case
@@ -28,6 +29,7 @@ from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.levelled import level_image
+from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import describe_model
 from medtranslate.workflows.preprocess import (
     RECORD_FILE,
@@ -85,6 +87,7 @@ def train(
         DatasetError: If scans cannot be paired or people would leak between the splits.
     """
     progress = progress or NoProgress()
+    key, before = load_signing_key(), take_snapshot(out)
     cohort = assemble_cohort(pipeline, datasets)
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
@@ -94,7 +97,7 @@ def train(
         case.name: arrays
         for case, arrays in prepare_cases(pipeline, people, cache=cache, progress=progress)
     }
-    records = {case.name: describe_case(case, prepared[case.name]) for case in people}
+    records = {case.name: describe_case(prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     fabric = make_fabric(pipeline)
     generator = start_generator(pipeline, cohort, prepared)
@@ -120,7 +123,7 @@ def train(
         UNCERTAINTY_KEY: None if calibration is None else calibration.to_json(),
     }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
-    save_model(
+    sha256 = save_model(
         out / "model",
         weights=weights,
         config=config,
@@ -128,6 +131,10 @@ def train(
         provenance=provenance,
         card=describe_model(pipeline, cohort),
     )
+    made = describe_made(
+        "medtranslate train", model_sha256=sha256, pipeline=pipeline.name, cases=people
+    )
+    sign_outputs(out, since=before, record=made, key=key)
     return out / "model"
 
 
