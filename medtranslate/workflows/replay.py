@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from medtranslate.data.cases import Case
 from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.inference.settings import InferenceSettings
 from medtranslate.io import sidecar_path
 from medtranslate.io.documents import read_document
 from medtranslate.io.writing import VOXELS_KEY
 from medtranslate.manifest.outputs import hash_scan
+from medtranslate.settings import validate_settings
 from medtranslate.workflows.checks import Check, compare_hashes
 from medtranslate.workflows.ensemble import add_uncertainty
 from medtranslate.workflows.found_inputs import need_input
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.progress import Progress
-from medtranslate.workflows.translate import translate_case
+from medtranslate.workflows.translate import translate_prepared
 
 _WHAT = "replay"
 
@@ -75,7 +78,7 @@ def _replay(
     )
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "again.nii.gz"
-        translate_case(translator, case, again)
+        translate_prepared(translator, case, translator.prepare(case), again)
         found = hash_scan(again) or "nothing readable"
     return compare_hashes(path.name, _WHAT, sidecar[VOXELS_KEY], found)
 
@@ -86,8 +89,19 @@ def _choose_translator(sidecar: _Sidecar, known: Mapping[str, Translator]) -> Tr
     absent = sorted({sha for sha in wanted if sha not in known})
     if absent:
         raise DatasetError(f"model {absent[0][:12]} is not among those that --model gives")
-    translator = known[wanted[0]]
-    if "MeanOf" not in sidecar:
-        return translator
-    others = [sha for sha in dict.fromkeys(wanted) if sha != wanted[0]]
-    return add_uncertainty(translator, [known[sha] for sha in others])
+    first, *others = (
+        _compute_as(known[sha], sidecar["Inference"]) for sha in dict.fromkeys(wanted)
+    )
+    return first if "MeanOf" not in sidecar else add_uncertainty(first, others)
+
+
+def _compute_as(translator: Translator, inference: _Sidecar) -> Translator:
+    """The same model, computing by the engine, in the precision and windows that were recorded."""
+    settings = translator.pipeline.inference.model_dump(mode="json") | {
+        "window": inference["Window"],
+        "engine": inference["Engine"],
+        "precision": inference["Precision"],
+    }
+    chosen = validate_settings(InferenceSettings, settings, where="Inference")
+    pipeline = translator.pipeline.model_copy(update={"inference": chosen})
+    return replace(translator, pipeline=pipeline)

@@ -1,4 +1,4 @@
-"""Marks and manifests of real translations: what holds, what was altered, what can be made again."""
+"""Marks and manifests of translations: what holds, what was altered, what is made again."""
 
 import json
 import shutil
@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from medtranslate.errors import ConfigError
+from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import read_volume, write_volume
 from medtranslate.manifest import load_signing_key, public_text, read_manifest
 from medtranslate.volume import Volume
@@ -103,3 +104,20 @@ def test_what_a_replay_lacks_is_asked_for(out, cohort, tmp_path):
     for path in (tmp_path / "empty", tmp_path / "absent"):
         with pytest.raises(ConfigError, match="give"):
             verify(path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_replay_computes_in_the_precision_that_was_recorded(trained, cohort, tmp_path, precision):
+    source = cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    choices = InferenceChoices(engine="torch", precision=precision)
+    translate(trained, [source], tmp_path / "a.nii.gz", inference=choices)
+    verification = verify(tmp_path / "a.nii.gz", data=[source], models=[trained], replay=True)
+    assert broken(verification) == set()
+
+
+def test_a_mean_of_several_predictions_is_made_again_as_one(trained, cohort, tmp_path):
+    source = cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    translate(trained, [source], tmp_path / "out", uncertainty=True)
+    verification = verify(tmp_path / "out", data=[source], models=[trained], replay=True)
+    assert broken(verification) == set()
+    assert sum(check.what == "replay" for check in verification.checks) == 1
