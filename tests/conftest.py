@@ -48,6 +48,15 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of settings for the tests: no key of the user's is made or used."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("settings")
+        patch.setenv("XDG_CONFIG_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(params=ORIENTATIONS)
 def orientation(request: pytest.FixtureRequest) -> str:
     """Each of the 48 ways in which voxel axes can run along the patient's."""

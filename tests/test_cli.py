@@ -24,9 +24,9 @@ from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
 from medtranslate.workflows import compare, cross_validate, translate, validate, verify
+from medtranslate.workflows.checks import Check, Verification
 from medtranslate.workflows.interruption import StopRequested
 from medtranslate.workflows.translate import TranslatedScan, Translation
-from medtranslate.workflows.verify import Check, Verification
 
 from .io.dicom.conftest import truth, write_series  # noqa: F401
 
@@ -36,7 +36,7 @@ COMMANDS = {
     "run": ("PIPELINE.yaml", "--data", "--out", "--set", "--resume"),
     "inspect": ("DATASET|FILE",),
     "preprocess": ("PIPELINE.yaml", "--data", "--out"),
-    "verify": ("DIR",),
+    "verify": ("FILE|DIR", "--data", "--replay", "--model", "--key"),
     "train": ("PIPELINE.yaml", "--data", "--out"),
     "translate": ("MODEL", "SOURCE", "--out", "--fix"),
     "validate": ("MODEL", "--data", "--out", "--protocol", "--downstream"),
@@ -317,13 +317,13 @@ def test_a_partly_failed_translation_is_exit_3_with_a_table(monkeypatch, call) -
 def test_fingerprints_that_no_longer_hold_are_exit_3(monkeypatch, call) -> None:
     checks = (Check("a", "input source", True), Check("a", "output mask", False, "recorded 1a"))
     result = Verification(Path("run"), checks)
-    monkeypatch.setattr(verify, "verify_folder", lambda *_, **__: result)
+    monkeypatch.setattr(verify, "verify", lambda *_, **__: result)
 
     shown = call("verify", "run")
 
     assert shown.code == 3
     assert "recorded 1a" in shown.stdout
-    assert "1 of 2 fingerprints hold" in shown.stdout
+    assert "1 of 2 marks and fingerprints hold" in shown.stdout
     assert json.loads(call("verify", "run", "--json").stdout)["holds"] is False
 
 

@@ -23,7 +23,7 @@ ABOUT_THE_REPOSITORY = {"test_docs", "test_house", "test_packaging"}
 
 TORCH_FREE = (
     "errors", "settings", "geometry", "volume", "provenance", "io", "metrics", "report", "phantom",
-    "cli",
+    "cli", "manifest",
 )  # fmt: skip
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -73,21 +73,38 @@ def preprocess(
 @app.command(rich_help_panel=PANEL)
 def verify(
     context: typer.Context,
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Run folder, or what preprocess wrote.")
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE|DIR", help="Synthetic scan, or what a command wrote.")
     ],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", metavar="PATH", help="Where the inputs lie; may be repeated."),
+    ] = None,
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Make the synthetic scans again and compare.")
+    ] = False,
+    models: Annotated[
+        list[Path] | None,
+        typer.Option("--model", metavar="MODEL", help="Model for --replay; may be repeated."),
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Public key that must have signed.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Recompute the fingerprints and say which of them still hold."""
+    """Say which marks and fingerprints are there, and which of them still hold."""
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.progress import tell_loading
 
         tell_loading(progress)
         from medtranslate.cli.summaries import show_verification
-        from medtranslate.workflows.verify import verify_folder
+        from medtranslate.workflows.verify import verify as verify_path
 
-        return show_verification(verify_folder(folder, progress=progress))
+        verification = verify_path(
+            path, data=data or (), models=models or (), replay=replay, signer=key, progress=progress
+        )
+        return show_verification(verification)
 
     finish(context, job, as_json=as_json)
 

@@ -16,13 +16,13 @@ from medtranslate.cli.output import ExitCode, Outcome
 if TYPE_CHECKING:
     # Scoring two files must not wait for the deep-learning libraries that these import.
     from medtranslate.data.inspection import Inspection
+    from medtranslate.workflows.checks import Verification
     from medtranslate.workflows.cross_validate import CrossValidation
     from medtranslate.workflows.preprocess import PreprocessingResult
     from medtranslate.workflows.run import RunResult
     from medtranslate.workflows.translate import TranslatedScan, Translation
     from medtranslate.workflows.validate import Validation
     from medtranslate.workflows.validate_cohort import CohortValidation
-    from medtranslate.workflows.verify import Verification
 
 _HEADLINE_MEASURES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "mae": "MAE"}
 _DIGITS = {"psnr": 2, "ssim": 3, "mae": 3}
@@ -61,9 +61,10 @@ def show_verification(verification: Verification) -> Outcome:
     """Which fingerprints no longer hold; exit 3 if any does not."""
     broken = [check for check in verification.checks if not check.holds]
     data = {
-        "folder": str(verification.folder),
+        "path": str(verification.path),
         "holds": verification.holds,
         "checks": [dict(vars(check)) for check in verification.checks],
+        "notes": list(verification.notes),
     }
     parts: list[RenderableType] = []
     if broken:
@@ -74,7 +75,14 @@ def show_verification(verification: Verification) -> Outcome:
             table.add_row(Text(check.case), Text(check.what), Text(check.detail))
         parts.append(table)
     held, total = len(verification.checks) - len(broken), len(verification.checks)
-    parts.append(Text(f"{held} of {total} fingerprints hold", "red" if broken else "green"))
+    parts += [
+        Text(f"{check.case}: signed {check.detail}")
+        for check in verification.checks
+        if check.what == "signature" and check.holds
+    ]
+    parts += [Text(f"Note: {note}", "yellow") for note in verification.notes]
+    summary = f"{held} of {total} marks and fingerprints hold"
+    parts.append(Text(summary, "red" if broken else "green"))
     return Outcome(data, tuple(parts), ExitCode.PARTLY if broken else ExitCode.DONE)
 
 

@@ -112,7 +112,12 @@ def parse_bids_name(filename: str | Path) -> BidsName | None:
 
 
 def prediction_name(
-    source_path: str | Path, target_contrast: str, *, desc: str = "synthetic"
+    source_path: str | Path,
+    target_contrast: str,
+    *,
+    subject: str = "unnamed",
+    session: str | None = None,
+    desc: str = "synthetic",
 ) -> str:
     """The BIDS-derivatives name of a scan made from ``source_path``.
 
@@ -121,8 +126,10 @@ def prediction_name(
     the source's contrast, because that is the grid the prediction lies on.
 
     Args:
-        source_path: The source scan; its name need not be a BIDS name.
+        source_path: The source scan; nothing of a name that is not a BIDS name is taken over.
         target_contrast: Selector such as ``"T2w"`` or ``"T1w+ce-gadolinium"``.
+        subject: Label of the person for a source without a BIDS name, letters and digits.
+        session: Likewise of the visit.
         desc: Label of the ``desc`` entity.
 
     Raises:
@@ -131,8 +138,8 @@ def prediction_name(
     Example:
         >>> prediction_name("sub-01_ses-2_T1w.nii.gz", "T2w")
         'sub-01_ses-2_space-T1w_desc-synthetic_T2w.nii.gz'
-        >>> prediction_name("patient 7.nii.gz", "CT")
-        'sub-patient7_space-orig_desc-synthetic_ct.nii.gz'
+        >>> prediction_name("Jane Doe.nii.gz", "CT", subject="p7")
+        'sub-p7_space-orig_desc-synthetic_ct.nii.gz'
     """
     suffix, *selected = target_contrast.split("+")
     pairs = [part.partition("-") for part in selected]
@@ -142,7 +149,10 @@ def prediction_name(
             "as in T1w+ce-gadolinium"
         )
     source = parse_bids_name(source_path)
-    kept = _entities_of_source(source, Path(source_path).name)
+    if source is None:
+        kept = {"sub": subject, "space": "orig"} | ({"ses": session} if session else {})
+    else:
+        kept = _entities_of_source(source)
     target = {key: label for key, _, label in pairs if key in CONTRAST_ENTITIES}
     return BidsName(
         tuple({**kept, **target, "desc": desc}.items()),
@@ -151,11 +161,8 @@ def prediction_name(
     ).name
 
 
-def _entities_of_source(source: BidsName | None, filename: str) -> dict[str, str]:
+def _entities_of_source(source: BidsName) -> dict[str, str]:
     """What a prediction takes over from the name of its source."""
-    if source is None:
-        stem = filename[: len(filename) - len(scan_suffix(filename) or "")]
-        return {"sub": re.sub(r"[^A-Za-z0-9]", "", stem) or "unnamed", "space": "orig"}
     kept = {key: label for key, label in source.entities if key in _KEPT_FROM_SOURCE}
     # The values of ce, acq and rec keep predictions from two such sources apart.
     contrast = [source.suffix, *(source.get(key) or "" for key in CONTRAST_ENTITIES)]

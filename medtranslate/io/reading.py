@@ -118,7 +118,7 @@ def read_volume(
         raise GeometryError(opened.conflict)
     with np.errstate(over="ignore", invalid="ignore"):  # scaling that overflows gives infinity
         voxels = _check_finite(path, opened.decode())
-    array = _to_float(voxels)
+    array = to_float(voxels)
     unit: Unit = "HU" if modality in _MODALITIES_IN_HU else "arbitrary"
     return Volume(array[np.newaxis], opened.header.geometry, modality, unit)
 
@@ -198,8 +198,11 @@ def _check_finite(path: Path, voxels: np.ndarray) -> np.ndarray:
     return voxels
 
 
-def _to_float(voxels: np.ndarray) -> np.ndarray:
-    """Float32 in C order; float64 if that would round something above 2**24."""
+def to_float(voxels: np.ndarray) -> np.ndarray:
+    """Voxels as :func:`read_volume` gives them: float32 in C order, or float64.
+
+    The latter where float32 would round something above 2**24.
+    """
     with np.errstate(over="ignore"):
         single: np.ndarray = np.ascontiguousarray(voxels, dtype=np.float32)
     largest = max(abs(float(voxels.min())), abs(float(voxels.max())))

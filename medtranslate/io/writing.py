@@ -14,9 +14,11 @@ from nibabel.spatialimages import HeaderDataError
 from medtranslate.errors import MedTranslateError, VolumeWriteError
 from medtranslate.geometry import Geometry
 from medtranslate.io.atomic import atomic_path, atomic_writer, format_json
-from medtranslate.io.reading import OPENERS
+from medtranslate.io.marks import make_mark_extension
+from medtranslate.io.reading import OPENERS, to_float
 from medtranslate.io.scan import MAX_VOXELS
 from medtranslate.io.suffixes import scan_suffix
+from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
 
 _TEMPORARY_SUFFIXES = {".nii.gz": ".gz", ".nii": "", ".nrrd": ".nrrd", ".mha": ".mha"}
@@ -24,6 +26,9 @@ _TEMPORARY_SUFFIXES = {".nii.gz": ".gz", ".nii": "", ".nrrd": ".nrrd", ".mha": "
 
 WRITTEN_SUFFIXES = tuple(_TEMPORARY_SUFFIXES)
 """What :func:`write_volume` writes."""
+
+VOXELS_KEY = "VoxelsSha256"
+"""Key of a sidecar that holds the hash of the voxels and affine that :func:`read_volume` gives."""
 
 _DESCRIPTION_BYTES = 79
 _SCANNER_CODE = 1
@@ -38,6 +43,7 @@ def write_volume(
     *,
     sidecar: Mapping[str, Any] | None = None,  # Any: whatever JSON can hold
     description: str = "",
+    mark: Mapping[str, Any] | None = None,
     dtype: np.dtype | type[np.generic] | str | None = None,
 ) -> None:
     """Write one scan; its final name never holds anything but the whole of it.
@@ -51,8 +57,11 @@ def write_volume(
     Args:
         path: Ends with one of ``WRITTEN_SUFFIXES``; missing folders are made.
         volume: One channel, finite.
-        sidecar: Plain data for the JSON file of the same stem; none is written if None.
+        sidecar: Plain data for the JSON file of the same stem, to which the hash of voxels and
+            affine is added; none is written if None.
         description: ASCII text of at most 79 bytes for NIfTI's ``descrip``.
+        mark: Plain data for a comment extension of a NIfTI header; the other formats have no
+            place for it.
         dtype: Stored type; the array's own if None (booleans become uint8). Values are rounded to
             a whole-number type and must fit into it.
 
@@ -71,14 +80,16 @@ def write_volume(
     array = _to_stored_type(path, volume.voxels, dtype)
     with atomic_path(path, suffix=_TEMPORARY_SUFFIXES[suffix], num_bytes=array.nbytes) as temporary:
         if suffix.startswith(".nii"):
-            _write_nifti(temporary, array, volume.geometry, description, packed=suffix != ".nii")
+            image = _make_nifti(array, volume.geometry, description, mark)
+            _write_bytes(temporary, image, packed=suffix != ".nii")
         else:
             from medtranslate.io.itk import write_itk  # costs a quarter of a second
 
             write_itk(temporary, array, volume.geometry)
-        _compare(path, temporary, suffix, array, volume.geometry)
+        read_back = _compare(path, temporary, suffix, array, volume.geometry)
         if sidecar is not None:
-            _write_sidecar(path, sidecar)
+            found = hash_volume(to_float(array), read_back.affine)
+            _write_sidecar(path, {**sidecar, VOXELS_KEY: found})
 
 
 def _write_sidecar(path: Path, sidecar: Mapping[str, Any]) -> None:
@@ -145,19 +156,26 @@ def _native_type(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.int32) if dtype == np.int64 else dtype.newbyteorder("=")
 
 
-def _write_nifti(
-    path: Path, array: np.ndarray, geometry: Geometry, description: str, *, packed: bool
-) -> None:
-    """NIfTI-1, packed without time or name so that equal voxels give equal bytes."""
+def _make_nifti(
+    array: np.ndarray, geometry: Geometry, description: str, mark: Mapping[str, Any] | None
+) -> bytes:
+    """A NIfTI-1 file; equal voxels and marks give equal bytes."""
     try:
         image = nibabel.Nifti1Image(array, geometry.affine, dtype=array.dtype)
         image.header["descrip"] = description.encode("ascii")
         image.header.set_xyzt_units("mm", "sec")
         image.set_sform(geometry.affine, code=_SCANNER_CODE)
         image.set_qform(geometry.affine, code=_SCANNER_CODE)
-        data = image.to_bytes()
+        if mark is not None:
+            image.header.extensions.append(make_mark_extension(mark))
+        data: bytes = image.to_bytes()
     except HeaderDataError as error:
         raise ValueError(f"volume does not fit into NIfTI-1: {error}") from error
+    return data
+
+
+def _write_bytes(path: Path, data: bytes, *, packed: bool) -> None:
+    """Packed without time or name, so that equal bytes stay equal."""
     with path.open("wb") as file:
         if not packed:
             file.write(data)
@@ -170,8 +188,12 @@ def _write_nifti(
 
 def _compare(
     path: Path, temporary: Path, suffix: str, array: np.ndarray, geometry: Geometry
-) -> None:
-    """Read what was written and refuse anything but the same voxels in the same place."""
+) -> Geometry:
+    """Read what was written and refuse anything but the same voxels in the same place.
+
+    Returns:
+        The geometry as the file tells it, which may round the one that was meant.
+    """
     try:
         opened = OPENERS[suffix](temporary, max_voxels=max(MAX_VOXELS, array.size))
         same = (
@@ -189,3 +211,4 @@ def _compare(
             f"{path}: what was written differs from what was meant; nothing was left under this"
             " name. Check the disk"
         )
+    return opened.header.geometry

@@ -15,8 +15,9 @@ from medtranslate.data.index import index_datasets
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import write_json
 from medtranslate.io.locking import lock_folder
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
-from medtranslate.provenance import hash_json
+from medtranslate.provenance import describe_run, hash_json
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.workflows.analyses.choose import choose_analyses
 from medtranslate.workflows.analyses.seeds import SEED_KEY, SeedSpread
@@ -115,6 +116,7 @@ def cross_validate(
     count = pipeline.split.folds
     folds = draw_folds(cases, participants, pipeline.split, count=count) if count else []
     with lock_folder(out):
+        key, before = load_signing_key(), take_snapshot(out)
         open_run(pipeline, out, resume=resume)
         if folds:
             assignment = {who: _fold_name(n) for n, fold in enumerate(folds) for who in fold}
@@ -140,6 +142,12 @@ def cross_validate(
         details = _describe(first, folds, repeats, split_hash, shlex.join(words))
         scored = _predict_repeats(pipeline, repeats, runs, cases, participants, progress)
         validation = _score(pipeline, first, scored, details, out)
+        made = describe_run(
+            "medtranslate run",
+            pipeline=pipeline.name,
+            model_sha256=[run.translation.model_sha256 for run in runs],
+        )
+        sign_outputs(out, since=before, record=made, key=key)
         return CrossValidation(out, runs, validation)
 
 

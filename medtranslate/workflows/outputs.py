@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Any
 
 from medtranslate import __version__
 from medtranslate.data.cases import Case
+from medtranslate.data.pseudonyms import label_of
 from medtranslate.errors import DatasetError
 from medtranslate.io import parse_bids_name, prediction_name, scan_suffix, sidecar_path
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.documents import read_document
 from medtranslate.io.writing import WRITTEN_SUFFIXES
 from medtranslate.workflows.deviation import deviation_path
 
@@ -91,10 +92,10 @@ def describe_dataset(out: Path, *, target: str) -> None:
 def is_ours(path: Path) -> bool:
     """Whether a scan's sidecar says that it is synthetic and made here."""
     try:
-        data = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+        data = read_document(sidecar_path(path))
     except (OSError, ValueError):
         return False
-    return isinstance(data, dict) and data.get("Synthetic") is True and _is_made_here(data)
+    return data.get("Synthetic") is True and _is_made_here(data)
 
 
 def drop_stale_deviation(prediction: Path) -> None:
@@ -116,7 +117,7 @@ def _is_made_here(data: Mapping[str, Any]) -> bool:
 
 
 def _plan_names(cases: Sequence[Case], target: str, out: Path) -> list[Path]:
-    names = [prediction_name(case.source, target) for case in cases]
+    names = [_name_prediction(case, target) for case in cases]
     if len(set(names)) < len(names):
         # People of two datasets may have one label: say the dataset too.
         names = [
@@ -131,6 +132,18 @@ def _plan_names(cases: Sequence[Case], target: str, out: Path) -> list[Path]:
                 " separate folders"
             )
     return [_place(out, name) for name in names]
+
+
+def _name_prediction(case: Case, target: str) -> str:
+    """The name of a prediction, from that of the source, else from its person and visit."""
+    if parse_bids_name(case.source) is not None:
+        return prediction_name(case.source, target)
+    return prediction_name(
+        case.source,
+        target,
+        subject=label_of(case.subject.rpartition("/")[2], case.source),
+        session=case.session and label_of(case.session, case.source),
+    )
 
 
 def _with_dataset(name: str, case: Case) -> str:
@@ -160,10 +173,10 @@ def _check_folder(out: Path) -> None:
     if not path.exists():
         return
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_document(path)
     except (OSError, ValueError):
-        data = None
-    if not isinstance(data, dict) or not _is_made_here(data):
+        data = {}
+    if not _is_made_here(data):
         raise DatasetError(
             f"--out {out}: holds another dataset (dataset_description.json); choose a folder of its"
             " own for synthetic scans"

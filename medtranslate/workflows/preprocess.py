@@ -163,7 +163,7 @@ def _prepare_one(job: CaseToPrepare) -> dict[str, Any]:
         later=case.later,
         cache=job.cache,
     )
-    return describe_case(case, arrays) | {"written": _write_images(job.out, case.name, arrays)}
+    return describe_case(arrays) | {"written": _write_images(job.out, case.name, arrays)}
 
 
 def prepare_cases(
@@ -201,25 +201,13 @@ def describe_preprocessing(
     }
 
 
-def describe_case(case: Case, arrays: PreparedArrays) -> dict[str, Any]:
-    """One case's record: its files, fingerprint, scales and registration.
+def describe_case(arrays: PreparedArrays) -> dict[str, Any]:
+    """One case's record: its fingerprint, scales and registration.
 
-    The files are what ``verify`` reads again; their absolute paths stay in the user's folder.
+    Where its files lay is left out, as folders may be called after people; ``verify`` finds them
+    by their content.
     """
-    files = {
-        "source": case.source,
-        "target": case.target,
-        "mask": case.mask,
-        "transform": case.transform,
-        "label": case.label,
-        "later": case.later,
-    }
     return {
-        "files": {
-            role: str(path.resolve())
-            for role, path in files.items()
-            if path is not None and role in arrays.fingerprint["inputs"]
-        },
         **arrays.fingerprint,
         "source_scale": arrays.source_scale.to_json(),
         "target_scale": None if arrays.target_scale is None else arrays.target_scale.to_json(),

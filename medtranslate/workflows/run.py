@@ -11,9 +11,11 @@ from typing import Any
 from medtranslate.checkpoint import load_model
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
 from medtranslate.io.locking import lock_folder
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.ensemble import load_chosen_translator
+from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train_in_locked
 from medtranslate.workflows.translate import Translation, translate_cases
@@ -97,6 +99,7 @@ def _run_in_locked(
         )
     if not (resume and _is_trained(pipeline, cohort, out)):
         train_in_locked(pipeline, datasets, out, resume=resume, cache=cache, progress=progress)
+    key, before = load_signing_key(), take_snapshot(out)
     translator = load_chosen_translator(out, uncertainty=pipeline.evaluation.uncertainty)
     translation = translate_cases(
         translator, held_out, out / "predictions", keep=resume, progress=progress
@@ -118,6 +121,13 @@ def _run_in_locked(
         ),
         progress=progress,
     )
+    made = describe_made(
+        "medtranslate run",
+        model_sha256=translator.model.sha256,
+        pipeline=pipeline.name,
+        cases=held_out,
+    )
+    sign_outputs(out, since=before, record=made, key=key)
     return RunResult(out, translation, validation)
 
 

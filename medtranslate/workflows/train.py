@@ -19,6 +19,7 @@ from medtranslate.inference.predict import predict
 from medtranslate.io import read_header
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.locking import lock_folder
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_method, read_pipeline
@@ -28,6 +29,7 @@ from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.levelled import level_image
+from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import describe_model
 from medtranslate.workflows.preprocess import (
     RECORD_FILE,
@@ -101,6 +103,7 @@ def train_in_locked(
     progress: Progress,
 ) -> Path:
     """:func:`train` for whoever has locked ``out`` already."""
+    key, before = load_signing_key(), take_snapshot(out)
     cohort = assemble_cohort(pipeline, datasets)
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
@@ -110,7 +113,7 @@ def train_in_locked(
         case.name: arrays
         for case, arrays in prepare_cases(pipeline, people, cache=cache, progress=progress)
     }
-    records = {case.name: describe_case(case, prepared[case.name]) for case in people}
+    records = {case.name: describe_case(prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     fabric = make_fabric(pipeline)
     start = _start_translation if pipeline.visits is None else start_progression
@@ -133,7 +136,7 @@ def train_in_locked(
         **task.describe(weights),
     }
     provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
-    save_model(
+    sha256 = save_model(
         out / "model",
         weights=weights,
         config=config,
@@ -141,6 +144,10 @@ def train_in_locked(
         provenance=provenance,
         card=describe_model(pipeline, cohort),
     )
+    made = describe_made(
+        "medtranslate train", model_sha256=sha256, pipeline=pipeline.name, cases=people
+    )
+    sign_outputs(out, since=before, record=made, key=key)
     return out / "model"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from medtranslate.data.ahead import work_ahead
 from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.familiarity import Departure
 from medtranslate.data.index import index_datasets
+from medtranslate.data.pseudonyms import name_scan, name_source
 from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import (
@@ -21,15 +20,17 @@ from medtranslate.io import (
     parse_bids_name,
     read_header,
     read_volume,
-    scan_suffix,
     sidecar_path,
     write_volume,
 )
 from medtranslate.io.dicom.location import holds_dicom
+from medtranslate.io.documents import read_document
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import git_commit, hash_json, hash_volume, software_versions
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
+from medtranslate.workflows.marking import DESCRIPTION, NOTE, describe_made, describe_mark
 from medtranslate.workflows.outputs import (
     PROJECT,
     describe_dataset,
@@ -39,10 +40,6 @@ from medtranslate.workflows.outputs import (
 )
 from medtranslate.workflows.prediction import Prediction, Translator
 from medtranslate.workflows.progress import NoProgress, Progress
-
-NOTE = "SYNTHETIC - not acquired - research use only"
-
-_DESCRIPTION = f"SYNTHETIC medtranslate {__version__} - not acquired - research use only"
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,8 @@ def translate(
     Args:
         model: Run folder or its ``model/``.
         sources: Scans, or datasets of which every scan of the model's source contrast is taken.
-        out: A file for one source, else a folder that becomes a BIDS derivative dataset.
+        out: A file for one source, else a folder that becomes a BIDS derivative dataset with a
+            signed manifest.
         mask: Mask of the one source, for models whose pipeline says ``preprocess.mask: given``.
         uncertainty: Predict several times: write the mean, and the standard deviations beside it.
         companions: Further models that predict too, see :func:`load_chosen_translator`.
@@ -134,14 +132,31 @@ def translate(
 
     Raises:
         CheckpointError: If a model cannot be used.
-        ConfigError: If there are companions without ``uncertainty``.
+        ConfigError: If there are companions without ``uncertainty``, or no key can sign.
         DatasetError: If a source is not there, or ``out`` would overwrite something not ours.
     """
     translator = load_chosen_translator(
         model, uncertainty=uncertainty, companions=companions, inference=inference
     )
     cases = collect_cases(translator, sources, mask=mask)
-    return translate_cases(translator, cases, out, progress=progress)
+    if is_scan_file(out):
+        return translate_cases(translator, cases, out, progress=progress)
+    key, before = load_signing_key(), take_snapshot(out)
+    translation = translate_cases(translator, cases, out, progress=progress)
+    done = [case for case, scan in zip(cases, translation.scans, strict=True) if scan.output]
+    if done:
+        sign_outputs(
+            out,
+            since=before,
+            record=describe_made(
+                "medtranslate translate",
+                model_sha256=translator.model.sha256,
+                pipeline=translator.pipeline.name,
+                cases=done,
+            ),
+            key=key,
+        )
+    return translation
 
 
 def translate_cases(
@@ -244,7 +259,13 @@ def translate_prepared(
         drop_stale_deviation(path)
     else:
         sidecar |= {"MeanOf": describe_views(translator), "StandardDeviation": deviation.name}
-    write_volume(path, prediction.volume, sidecar=sidecar, description=_DESCRIPTION)
+    write_volume(
+        path,
+        prediction.volume,
+        sidecar=sidecar,
+        description=DESCRIPTION,
+        mark=_describe_mark(translator),
+    )
     return TranslatedScan(
         case.name,
         case.source,
@@ -273,8 +294,18 @@ def _write_deviation(
     described = describe_deviation(
         sidecar, translator.calibration, views=describe_views(translator), prediction=path
     )
-    write_volume(beside, prediction.sd, sidecar=described, description=_DESCRIPTION)
+    write_volume(
+        beside,
+        prediction.sd,
+        sidecar=described,
+        description=DESCRIPTION,
+        mark=_describe_mark(translator),
+    )
     return beside
+
+
+def _describe_mark(translator: Translator) -> dict[str, Any]:
+    return describe_mark(model_sha256=translator.model.sha256, pipeline=translator.pipeline.name)
 
 
 def describe_departures(departures: Sequence[Departure]) -> dict[str, Any]:
@@ -296,8 +327,8 @@ def describe_prediction(
         "Note": NOTE,
         "Synthetic": True,
         "SkullStripped": _is_skull_stripped(translator, case),
-        "Sources": [case.source.name],
-        "SpatialReference": case.source.name,
+        "Sources": [name_source(case)],
+        "SpatialReference": name_source(case),
         "Units": "HU" if is_ct else "arbitrary",
         "IntensityScale": model.scale.to_json(),
         "Background": model.scale.offset,
@@ -305,6 +336,7 @@ def describe_prediction(
         "ModelSha256": model.sha256,
         **describe_repairs(case.source),
         "SourceSha256": prepared.fingerprint["inputs"]["source"],
+        **_mask_hash(prepared),
         "Pipeline": pipeline.name,
         "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
         "Inference": {
@@ -321,6 +353,12 @@ def describe_repairs(source: Path) -> dict[str, list[str]]:
     """What was repaired in a DICOM source on request, for a sidecar; empty if nothing was."""
     repairs = read_header(source).repairs if holds_dicom(source) else ()
     return {"SourceRepairs": list(repairs)} if repairs else {}
+
+
+def _mask_hash(prepared: Prepared) -> dict[str, str]:
+    """The fingerprint of a mask that was given; nothing if it was computed."""
+    found = prepared.fingerprint["inputs"].get("mask")
+    return {} if found is None else {"MaskSha256": found}
 
 
 def collect_cases(
@@ -353,10 +391,10 @@ def collect_cases(
 
 
 def _case_of_file(path: Path, mask: Path | None) -> Case:
-    name = path.name[: len(path.name) - len(scan_suffix(path) or "")]
+    name = name_scan(path)
     parsed = parse_bids_name(path)
     return Case(
-        name=re.sub(r"[^A-Za-z0-9_.-]", "-", name),
+        name=name,
         dataset="",
         subject=(parsed.get("sub") if parsed else None) or name,
         session=parsed.get("ses") if parsed else None,
@@ -396,7 +434,7 @@ def find_kept_scan(translator: Translator, case: Case, path: Path) -> Translated
 def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
     """Whether this model made the scan, and what lies beside it, from the source as it is now."""
     try:
-        data = json.loads(sidecar_path(path).read_text(encoding="utf-8"))
+        data = read_document(sidecar_path(path))
         if not path.is_file() or data.get("ModelSha256") != translator.model.sha256:
             return False
         views = describe_views(translator)
@@ -412,7 +450,7 @@ def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
 def _is_skull_stripped(translator: Translator, case: Case) -> bool:
     """What the source's sidecar says, else its name, else how the pipeline finds the head."""
     try:
-        told = json.loads(sidecar_path(case.source).read_text(encoding="utf-8"))
+        told = read_document(sidecar_path(case.source))
         if isinstance(told.get("SkullStripped"), bool):
             return bool(told["SkullStripped"])
     except (OSError, ValueError, AttributeError):

@@ -14,6 +14,7 @@ from medtranslate.data.split import Split, shorten
 from medtranslate.errors import DatasetError
 from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import read_volume
+from medtranslate.manifest import load_signing_key, public_text, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.rules import resolve_rules
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
@@ -29,6 +30,7 @@ from medtranslate.workflows.downstream import choose_training_cases, make_downst
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.labels import read_labels
+from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import ScoredCase
@@ -118,7 +120,8 @@ def validate(
     downstream = choices.downstream
     wanted = pipeline.evaluation.downstream if downstream is None else downstream
     words = ["medtranslate", "validate", model.name, *_data_words(datasets), *choices.to_words()]
-    return score_cases(
+    key, before = load_signing_key(), take_snapshot(out)
+    validation = score_cases(
         translator,
         [case for case in scored if written is None or case.name in written],
         out,
@@ -130,6 +133,14 @@ def validate(
         command=shlex.join([*words, "--out", out.name]),
         progress=progress,
     )
+    made = describe_made(
+        "medtranslate validate",
+        model_sha256=translator.model.sha256,
+        pipeline=pipeline.name,
+        cases=scored,
+    )
+    sign_outputs(out, since=before, record=made, key=key)
+    return validation
 
 
 def score_cases(
@@ -349,6 +360,7 @@ def describe_evaluation(
             **_describe_mean(translator),
             "model": model.sha256[:_HASH_DIGITS],
             "trained for": pipeline.train.time_budget or f"{pipeline.train.num_steps} steps",
+            "signing key": public_text(load_signing_key()),
             "commit": commit or "not from a checkout",
             "software": ", ".join(f"{k} {v}" for k, v in software_versions().items()),
         },

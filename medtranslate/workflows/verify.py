@@ -1,162 +1,100 @@
-"""Verify: recompute what ``preprocessing.json`` records, and say which fingerprints still hold."""
+"""Verify: which marks and fingerprints of a file or folder are there, and which still hold."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from medtranslate.errors import ConfigError, MedTranslateError
-from medtranslate.io import read_volume
-from medtranslate.preprocess.preparation import hash_settings, prepare, used_versions
-from medtranslate.preprocess.settings import PreprocessSettings
-from medtranslate.provenance import hash_file, hash_volume
-from medtranslate.settings import validate_settings
+from medtranslate.checkpoint import find_model
+from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.io import scan_suffix
+from medtranslate.manifest import MANIFEST_FILE
+from medtranslate.workflows.checks import Check, Verification
+from medtranslate.workflows.found_inputs import find_inputs
 from medtranslate.workflows.preprocess import RECORD_FILE
 from medtranslate.workflows.progress import NoProgress, Progress
-
-# A record is plain data from JSON.
-_Record = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One comparison with the record.
-
-    Attributes:
-        case: Name of the case.
-        what: ``settings``, ``versions``, or ``input``, ``output`` or ``file`` and a role.
-        holds: Whether it still fits.
-        detail: What differs, or could not be compared; empty if it holds.
-    """
-
-    case: str
-    what: str
-    holds: bool
-    detail: str = ""
+from medtranslate.workflows.replay import replay_scans
+from medtranslate.workflows.verify_marks import (
+    check_listed,
+    check_manifest,
+    check_marks,
+    find_manifest,
+    find_synthetic,
+)
+from medtranslate.workflows.verify_preprocessing import check_preprocessing
 
 
-@dataclass(frozen=True)
-class Verification:
-    """Every comparison made for one folder."""
-
-    folder: Path
-    checks: tuple[Check, ...]
-
-    @property
-    def holds(self) -> bool:
-        """Whether all of them hold."""
-        return all(check.holds for check in self.checks)
-
-
-def verify_folder(folder: Path, *, progress: Progress | None = None) -> Verification:
-    """Read every input again, prepare every case again, and compare with the record.
+def verify(
+    path: Path,
+    *,
+    data: Sequence[Path] = (),
+    models: Sequence[Path] = (),
+    replay: bool = False,
+    signer: str | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Look at the marks and records of a synthetic scan, or of a folder of results.
 
     Args:
-        folder: Run folder, or what ``preprocess`` wrote; holds ``preprocessing.json``.
+        path: A scan, a run folder, or a folder that a command wrote.
+        data: Where the inputs lie, which records name by content alone; without it, what depends
+            on inputs is not looked at.
+        models: The models to replay with; a run folder's own if none is given.
+        replay: Make the synthetic scans again and compare.
+        signer: Public key that must have signed; any key if None.
         progress: Told how far things are.
 
     Raises:
-        ConfigError: If the record is absent, damaged or empty.
+        ConfigError: If there is nothing to compare with, a record is damaged, or a replay lacks
+            its data or model.
+        DatasetError: If ``data`` names what is not there.
     """
     progress = progress or NoProgress()
-    record = _read_record(folder / RECORD_FILE)
-    settings = validate_settings(
-        PreprocessSettings, record["settings"], where=str(folder / RECORD_FILE)
-    )
-    progress.stage("verify", len(record["cases"]))
+    scans = find_synthetic(path) if path.is_dir() else [path]
+    inputs = find_inputs(data) if data else None
     checks: list[Check] = []
-    for number, (name, case) in enumerate(record["cases"].items()):
-        progress.update(number, name)
-        checks.extend(_check_case(folder, settings, name, case))
-    progress.update(len(record["cases"]))
-    return Verification(folder, tuple(checks))
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        cases = record["cases"]
-        usable = isinstance(record["settings"], dict) and len(cases) > 0
-        usable = usable and all({"inputs", "outputs", "settings"} <= set(c) for c in cases.values())
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file; give a run folder or what 'medtranslate preprocess' wrote"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: damaged, cannot be compared with ({error!r})") from error
-    if not usable:
-        raise ConfigError(f"{path}: damaged, cannot be compared with; prepare the cases again")
-    checked: dict[str, Any] = record
-    return checked
-
-
-def _check_case(
-    folder: Path, settings: PreprocessSettings, name: str, case: _Record
-) -> Iterator[Check]:
-    yield _compare(name, "settings", case["settings"], hash_settings(settings))
-    yield _check_versions(name, case.get("versions", {}))
-    inputs = list(_check_inputs(name, case))
-    yield from inputs
-    if all(check.holds for check in inputs):
-        yield from _check_outputs(settings, name, case)
+    if path.is_dir():
+        checks += _check_folder(path, inputs, signer, progress)
+    elif path.is_file() and scan_suffix(path) is not None:
+        manifest = find_manifest(path)
+        checks += check_listed(path, manifest, signer=signer) if manifest is not None else ()
     else:
-        yield Check(name, "outputs", False, "not prepared again, because an input does not hold")
-    yield from _check_written(folder, name, case)
+        raise ConfigError(f"{path}: no such scan or folder; give a synthetic scan or a run folder")
+    for scan in scans:
+        checks += check_marks(scan)
+    if replay:
+        if inputs is None:
+            raise ConfigError("--replay needs the source scans; give where they lie with --data")
+        models = models or [_own_model(path)]
+        checks += replay_scans(scans, models=models, inputs=inputs, progress=progress)
+    if not checks:
+        raise ConfigError(
+            f"{path}: holds no {MANIFEST_FILE}, no {RECORD_FILE} and no synthetic scan; give what"
+            " a command of medtranslate wrote"
+        )
+    return Verification(path, tuple(checks), tuple(_notes(path, inputs is not None)))
 
 
-def _compare(name: str, what: str, recorded: str, found: str) -> Check:
-    if recorded == found:
-        return Check(name, what, True)
-    return Check(name, what, False, f"recorded {recorded[:12]}, found {found[:12]}")
+def _check_folder(
+    folder: Path, inputs: dict[str, Path] | None, signer: str | None, progress: Progress
+) -> list[Check]:
+    checks: list[Check] = []
+    manifests = sorted(folder.rglob(MANIFEST_FILE))
+    for manifest in manifests:
+        checks += check_manifest(manifest.parent, signer=signer)
+    if (folder / RECORD_FILE).exists():
+        checks += check_preprocessing(folder, inputs, progress=progress)
+    return checks
 
 
-def _check_versions(name: str, recorded: Mapping[str, str]) -> Check:
-    found = used_versions()
-    differing = [
-        f"{library} {recorded.get(library, 'absent')}, now {found.get(library, 'absent')}"
-        for library in sorted({*recorded, *found})
-        if recorded.get(library) != found.get(library)
-    ]
-    return Check(name, "versions", not differing, "; ".join(differing))
-
-
-def _check_inputs(name: str, case: _Record) -> Iterator[Check]:
-    files = case.get("files", {})
-    for role, recorded in case["inputs"].items():
-        what = f"input {role}"
-        if role not in files:
-            yield Check(name, what, False, "the record does not say which file it was")
-            continue
-        path = Path(files[role])
-        try:
-            found = hash_file(path) if role == "transform" else _hash_scan(path)
-        except (MedTranslateError, OSError) as error:
-            yield Check(name, what, False, f"cannot be read: {error}")
-        else:
-            yield _compare(name, what, recorded, found)
-
-
-def _check_outputs(settings: PreprocessSettings, name: str, case: _Record) -> Iterator[Check]:
-    files = {role: Path(path) for role, path in case["files"].items()}
+def _own_model(path: Path) -> Path:
     try:
-        found = prepare(settings, name=name, **files).fingerprint["outputs"]
-    except MedTranslateError as error:
-        yield Check(name, "outputs", False, f"cannot be prepared: {error}")
-        return
-    for role, recorded in case["outputs"].items():
-        yield _compare(name, f"output {role}", recorded, found.get(role, "nothing"))
+        return find_model(path)
+    except CheckpointError:
+        raise ConfigError("--replay needs the model; give its folder with --model") from None
 
 
-def _check_written(folder: Path, name: str, case: _Record) -> Iterator[Check]:
-    for role, written in case.get("written", {}).items():
-        path = folder / written["file"]
-        found = hash_file(path) if path.is_file() else "nothing"
-        yield _compare(name, f"file {role}", written["sha256"], found)
-
-
-def _hash_scan(path: Path) -> str:
-    volume = read_volume(path)
-    return hash_volume(volume.voxels.astype("float32"), volume.geometry.affine)
+def _notes(path: Path, has_inputs: bool) -> list[str]:
+    if (path / RECORD_FILE).exists() and not has_inputs:
+        return ["inputs were not looked at; give where they lie with --data"]
+    return []

@@ -98,7 +98,7 @@ def test_entities_are_set_and_removed():
             "sub-1_ce-gadolinium_space-MTSMTon_desc-synthetic_T1w.nii.gz",
         ),
         ("sub-01_T1w.nii.gz", "CT", "sub-01_space-T1w_desc-synthetic_ct.nii.gz"),
-        ("patient 7, t1.nrrd", "PET", "sub-patient7t1_space-orig_desc-synthetic_pet.nii.gz"),
+        ("patient 7, t1.nrrd", "PET", "sub-unnamed_space-orig_desc-synthetic_pet.nii.gz"),
         ("../../..nii.gz", "T2w", "sub-unnamed_space-orig_desc-synthetic_T2w.nii.gz"),
     ],
 )

@@ -19,6 +19,7 @@ from medtranslate.errors import VolumeWriteError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_header, read_volume, sidecar_path, write_volume
 from medtranslate.io import writing as writing_module
+from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
 
 SUFFIXES = [".nii.gz", ".nii", ".nrrd", ".mha"]
@@ -166,7 +167,11 @@ def test_the_sidecar_lies_beside_the_volume_and_is_there_first(tmp_path, make_vo
     write_volume(path, make_volume(), sidecar={"Synthetic": True, "SkullStripped": False})
     assert seen == ["sub-01_T2w.json", "sub-01_T2w.nii.gz"]
     text = sidecar_path(path).read_text()
-    assert json.loads(text) == {"Synthetic": True, "SkullStripped": False}
+    volume = read_volume(path)
+    expected = hash_volume(volume.voxels, volume.geometry.affine)
+    assert json.loads(text) == {
+        "Synthetic": True, "SkullStripped": False, "VoxelsSha256": expected
+    }  # fmt: skip
     assert text.endswith("}\n")
 
 
@@ -176,7 +181,7 @@ def test_a_write_that_went_wrong_leaves_the_old_file_and_nothing_else(
     path = tmp_path / "a.nii.gz"
     write_volume(path, make_volume())
     before = path.read_bytes()
-    original = writing_module._write_nifti
+    original = writing_module._write_bytes
 
     def damage(temporary: Path, *args: object, **options: object) -> None:
         original(temporary, *args, **options)
@@ -184,7 +189,7 @@ def test_a_write_that_went_wrong_leaves_the_old_file_and_nothing_else(
         data[500] ^= 1
         temporary.write_bytes(gzip.compress(data))
 
-    monkeypatch.setattr(writing_module, "_write_nifti", damage)
+    monkeypatch.setattr(writing_module, "_write_bytes", damage)
     with pytest.raises(VolumeWriteError, match="differs from what was meant"):
         write_volume(path, make_volume(), sidecar={"Synthetic": True})
     assert path.read_bytes() == before

@@ -16,7 +16,7 @@ from medtranslate.pipeline import pipeline_from_json
 from medtranslate.volume import Volume
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.train import train
-from medtranslate.workflows.verify import verify_folder
+from medtranslate.workflows.verify import verify
 
 SUBJECTS = ("01", "02", "03", "04")
 
@@ -159,7 +159,7 @@ def test_a_time_budget_ends_the_training(cohort, tmp_path):
 def test_the_run_folder_verifies_and_names_the_scans_it_saw(cohort, tmp_path):
     model = train(_pipeline(num_steps=1, num_validations=1), [cohort], tmp_path)
 
-    verification = verify_folder(tmp_path)
+    verification = verify(tmp_path, data=[cohort])
 
     assert verification.checks
     assert all(check.holds for check in verification.checks)

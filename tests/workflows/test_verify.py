@@ -1,115 +1,123 @@
+"""Marks and manifests of translations: what holds, what was altered, what is made again."""
+
 import json
 import shutil
 
+import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from medtranslate.errors import ConfigError
-from medtranslate.geometry import Geometry
+from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import read_volume, write_volume
+from medtranslate.manifest import load_signing_key, public_text, read_manifest
 from medtranslate.volume import Volume
-from medtranslate.workflows import verify as verify_module
-from medtranslate.workflows.preprocess import RECORD_FILE, preprocess_dataset
-from medtranslate.workflows.verify import verify_folder
+from medtranslate.workflows.translate import translate
+from medtranslate.workflows.verify import verify
+
+NAME = "sub-04/anat/sub-04_space-T1w_desc-synthetic_T2w.nii.gz"
 
 
 @pytest.fixture
-def dataset(cohort, tmp_path):
-    """Two people of the cohort that a test may spoil."""
-    copy = tmp_path / "toy"
-    copy.mkdir()
-    shutil.copy(cohort / "dataset_description.json", copy)
-    for subject in ("sub-01", "sub-02"):
-        shutil.copytree(cohort / subject, copy / subject)
-    return copy
-
-
-@pytest.fixture
-def folder(dataset, make_pipeline, tmp_path):
-    """What ``preprocess`` wrote for them."""
-    preprocess_dataset(make_pipeline(), [dataset], tmp_path / "out")
+def out(trained, cohort, tmp_path):
+    translate(trained, [cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz"], tmp_path / "out")
     return tmp_path / "out"
 
 
 def broken(verification):
-    return {(check.case[-2:], check.what) for check in verification.checks if not check.holds}
+    return {check.what for check in verification.checks if not check.holds}
 
 
-def test_an_untouched_folder_holds(folder):
-    verification = verify_folder(folder)
-    assert verification.holds
+def test_every_mark_of_a_fresh_folder_holds(out):
+    verification = verify(out)
     assert broken(verification) == set()
-    whats = [check.what for check in verification.checks if check.case.endswith("01")]
-    assert sorted(whats) == sorted(
-        ["settings", "versions", "input source", "input target"]
-        + [f"{kind} {role}" for kind in ("output", "file") for role in
-           ("source", "target", "mask", "seen")]
-    )  # fmt: skip
+    assert {check.what for check in verification.checks} == {
+        "signature", "file", "voxels", "descrip", "header extension", "sidecar",
+        "voxels by sidecar",
+    }  # fmt: skip
+    manifest = read_manifest(out / "manifest.json")
+    assert NAME in manifest.files
+    assert manifest.public_key == public_text(load_signing_key())
+    assert set(verify(out / NAME).checks) <= set(verification.checks)
 
 
-def test_a_changed_voxel_in_an_input_is_told(folder, dataset):
-    path = dataset / "sub-02" / "anat" / "sub-02_T2w.nii.gz"
-    volume = read_volume(path)
-    voxels = volume.array.copy()
-    voxels[0, 10, 10, 8] += 1
-    write_volume(path, Volume(voxels, volume.geometry))
-    assert broken(verify_folder(folder)) == {("02", "input target"), ("02", "outputs")}
+def test_a_changed_voxel_is_told(out):
+    volume = read_volume(out / NAME)
+    array = volume.array.copy()
+    array[0, 8, 8, 8] += 1
+    write_volume(out / NAME, Volume(array, volume.geometry))
+    assert broken(verify(out)) == {
+        "file", "voxels", "voxels by sidecar", "descrip", "header extension"
+    }  # fmt: skip
 
 
-def test_a_moved_grid_is_told(folder, dataset):
-    path = dataset / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
-    volume = read_volume(path)
-    affine = volume.geometry.affine.copy()
-    affine[2, 3] += 0.5
-    write_volume(path, Volume(volume.array, Geometry(volume.geometry.shape, affine)))
-    assert ("01", "input source") in broken(verify_folder(folder))
+def test_a_file_packed_again_keeps_its_voxels_and_marks(out):
+    nibabel.save(nibabel.load(out / NAME), out / NAME)
+    assert broken(verify(out / NAME)) == {"file"}
 
 
-def test_a_file_written_again_with_equal_voxels_holds(folder, dataset):
-    path = dataset / "sub-01" / "anat" / "sub-01_T1w.nii.gz"
-    volume = read_volume(path)
-    path.unlink()
-    write_volume(path, volume, description="another header text", dtype=np.int16)
-    assert verify_folder(folder).holds
+def test_what_a_filter_of_another_program_loses_is_told(out):
+    sitk.WriteImage(sitk.ReadImage(str(out / NAME)) * 1.5, str(out / NAME))
+    found = broken(verify(out / NAME))
+    assert {"file", "voxels", "header extension", "voxels by sidecar"} <= found
+    assert "sidecar" not in found
 
 
-def test_an_absent_input_is_told(folder, dataset):
-    (dataset / "sub-01" / "anat" / "sub-01_T2w.nii.gz").unlink()
-    verification = verify_folder(folder)
-    assert broken(verification) == {("01", "input target"), ("01", "outputs")}
-    (check,) = [c for c in verification.checks if c.what == "input target" and not c.holds]
-    assert "cannot be read" in check.detail
+def test_an_edited_manifest_and_a_file_put_in_later_are_told(out):
+    data = json.loads((out / "manifest.json").read_text())
+    data["made"][0]["pipeline"] = "another"
+    (out / "manifest.json").write_text(json.dumps(data))
+    (out / "later.txt").write_text("x")
+    assert broken(verify(out)) == {"signature", "manifest"}
 
 
-def test_a_changed_or_absent_output_file_is_told(folder):
-    masks = sorted(folder.glob("*_mask.nii.gz"))
-    masks[0].write_bytes(masks[0].read_bytes()[:-1] + b"x")
-    masks[1].unlink()
-    assert broken(verify_folder(folder)) == {("01", "file mask"), ("02", "file mask")}
+def test_a_manifest_signed_by_somebody_else_is_told_where_a_key_is_demanded(out, tmp_path):
+    other = public_text(load_signing_key(tmp_path / "other.pem"))
+    assert broken(verify(out, signer=public_text(load_signing_key()))) == set()
+    assert broken(verify(out, signer=other)) == {"signature"}
 
 
-def test_a_record_that_was_edited_is_told(folder):
-    record = json.loads((folder / RECORD_FILE).read_text())
-    record["settings"]["crop_margin_mm"] = 3.0
-    (folder / RECORD_FILE).write_text(json.dumps(record))
-    found = broken(verify_folder(folder))
-    assert ("01", "settings") in found
-    assert ("01", "output source") in found
+def test_a_replay_makes_the_same_voxels(out, trained, cohort, tmp_path):
+    moved = tmp_path / "moved.nii.gz"
+    shutil.copy(cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz", moved)
+    verification = verify(out, data=[moved], models=[trained], replay=True)
+    assert broken(verification) == set()
+    assert [check.case for check in verification.checks if check.what == "replay"] == [
+        NAME.rpartition("/")[2]
+    ]
 
 
-def test_another_version_of_a_library_is_told_with_both_numbers(folder, monkeypatch):
-    found = verify_module.used_versions() | {"monai": "0.9"}
-    monkeypatch.setattr(verify_module, "used_versions", lambda: found)
-    verification = verify_folder(folder)
-    assert broken(verification) == {("01", "versions"), ("02", "versions")}
-    assert "now 0.9" in next(c.detail for c in verification.checks if not c.holds)
+def test_a_replay_from_an_altered_source_is_not_made(out, trained, cohort, tmp_path):
+    volume = read_volume(cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz")
+    write_volume(tmp_path / "a.nii.gz", Volume(volume.array + np.float32(1), volume.geometry))
+    verification = verify(out, data=[tmp_path / "a.nii.gz"], models=[trained], replay=True)
+    assert broken(verification) == {"replay"}
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"settings": {}, "cases": {}}', "{nonsense",
-                                  '{"settings": {}, "cases": {"a": {}}}'])  # fmt: skip
-def test_a_folder_without_a_usable_record_is_refused(tmp_path, text):
-    with pytest.raises(ConfigError, match="no such file"):
-        verify_folder(tmp_path)
-    (tmp_path / RECORD_FILE).write_text(text)
-    with pytest.raises(ConfigError, match="damaged"):
-        verify_folder(tmp_path)
+def test_what_a_replay_lacks_is_asked_for(out, cohort, tmp_path):
+    with pytest.raises(ConfigError, match="--data"):
+        verify(out, replay=True)
+    with pytest.raises(ConfigError, match="--model"):
+        verify(out, replay=True, data=[cohort])
+    (tmp_path / "empty").mkdir()
+    for path in (tmp_path / "empty", tmp_path / "absent"):
+        with pytest.raises(ConfigError, match="give"):
+            verify(path)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_replay_computes_in_the_precision_that_was_recorded(trained, cohort, tmp_path, precision):
+    source = cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    choices = InferenceChoices(engine="torch", precision=precision)
+    translate(trained, [source], tmp_path / "a.nii.gz", inference=choices)
+    verification = verify(tmp_path / "a.nii.gz", data=[source], models=[trained], replay=True)
+    assert broken(verification) == set()
+
+
+def test_a_mean_of_several_predictions_is_made_again_as_one(trained, cohort, tmp_path):
+    source = cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    translate(trained, [source], tmp_path / "out", uncertainty=True)
+    verification = verify(tmp_path / "out", data=[source], models=[trained], replay=True)
+    assert broken(verification) == set()
+    assert sum(check.what == "replay" for check in verification.checks) == 1

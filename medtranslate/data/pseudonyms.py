@@ -1,0 +1,62 @@
+"""Labels for people and scans whose names may say who they are.
+
+BIDS labels and the subjects of a table are taken to be pseudonyms, which BIDS demands of them. Any
+other name of a file may hold a person's name, so nothing of it is passed on: the label comes from
+the file's content, out of which no name can be guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from medtranslate.data.cases import Case
+from medtranslate.errors import VolumeReadError
+from medtranslate.io import parse_bids_name, scan_suffix
+from medtranslate.io.stream import check_file
+from medtranslate.provenance import hash_bytes, hash_file
+
+_DIGITS = 10
+
+
+def hash_content(path: Path) -> str:
+    """SHA-256 of a file, or of the files in a folder without their names, in hexadecimal.
+
+    Raises:
+        VolumeReadError: If a file is absent, empty or not a regular one.
+    """
+    if not path.is_dir():
+        check_file(path)
+        return hash_file(path)
+    hashes = sorted(hash_content(part) for part in path.rglob("*") if part.is_file())
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def pseudonym(path: Path) -> str:
+    """A label that only the content of a scan decides, such as ``x1f0c77d2a9``.
+
+    A scan that cannot be read has one too, from its path; nothing is ever written under it.
+    """
+    try:
+        digits = hash_content(path)
+    except (VolumeReadError, OSError):
+        digits = hash_bytes(str(path).encode(errors="surrogateescape"))
+    return f"x{digits[:_DIGITS]}"
+
+
+def label_of(text: str, path: Path) -> str:
+    """``text`` where it is a label (letters and digits), else the pseudonym of the scan."""
+    return text if re.fullmatch(r"[A-Za-z0-9]+", text) else pseudonym(path)
+
+
+def name_scan(path: Path) -> str:
+    """What to call a single scan: its BIDS name without the ending, else its pseudonym."""
+    if parse_bids_name(path) is None:
+        return pseudonym(path)
+    return path.name[: len(path.name) - len(scan_suffix(path) or "")]
+
+
+def name_source(case: Case) -> str:
+    """What the sidecar of a prediction calls its source: a BIDS name, else the case's name."""
+    return case.name if parse_bids_name(case.source) is None else case.source.name

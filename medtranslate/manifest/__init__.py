@@ -1,0 +1,17 @@
+"""What a folder of results holds, with the hash of each file, signed by who made it."""
+
+from medtranslate.manifest.document import MANIFEST_FILE, FileRecord, Manifest, read_manifest
+from medtranslate.manifest.keys import describe_key, load_signing_key, public_text
+from medtranslate.manifest.outputs import sign_outputs, take_snapshot
+
+__all__ = [
+    "MANIFEST_FILE",
+    "FileRecord",
+    "Manifest",
+    "describe_key",
+    "load_signing_key",
+    "public_text",
+    "read_manifest",
+    "sign_outputs",
+    "take_snapshot",
+]
