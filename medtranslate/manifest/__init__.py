@@ -2,12 +2,13 @@
 
 from medtranslate.manifest.document import MANIFEST_FILE, FileRecord, Manifest, read_manifest
 from medtranslate.manifest.keys import describe_key, load_signing_key, public_text
-from medtranslate.manifest.outputs import sign_outputs, take_snapshot
+from medtranslate.manifest.outputs import Snapshot, sign_outputs, take_snapshot
 
 __all__ = [
     "MANIFEST_FILE",
     "FileRecord",
     "Manifest",
+    "Snapshot",
     "describe_key",
     "load_signing_key",
     "public_text",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from medtranslate import __version__
 from medtranslate.errors import ConfigError, DatasetError, GeometryError
 from medtranslate.io import read_volume, write_volume
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.metrics.margins import (
     MarginCurve,
     distance_from,
     distance_within,
     measure_margins,
 )
+from medtranslate.provenance import describe_run
 from medtranslate.report.planning import render_plan
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.volume import Volume
@@ -94,7 +96,9 @@ def plan(
     simulation = _read_simulation(folder)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"--out {out}: is not an empty folder; give the name of a new one")
+    key = load_signing_key()
     today = read_volume(folder / "today" / "region.nii.gz")
+    chances = _read_chances(folder, list(simulation["Times"]))
     distances = _measure_distances(today, barrier, margin_max_mm)
     sidecar = {"Note": NOTE, "Synthetic": True, "Simulation": simulation, "Coverage": coverage}
     rows: list[dict[str, Cell]] = []
@@ -102,7 +106,7 @@ def plan(
     progress.stage("plan", len(simulation["Times"]))
     for number, time in enumerate(simulation["Times"]):
         progress.update(number, time)
-        chance = read_volume(folder / time / "region.nii.gz").voxels
+        chance = chances[time]
         for level in LEVELS:
             path = out / time / f"region_p{round(100 * level)}.nii.gz"
             _write_mask(path, chance >= level, today, {**sidecar, "Probability": level})
@@ -136,6 +140,8 @@ def plan(
     )
     write_text(out / "plan.html", page)
     write_json(out / "plan.json", {**sidecar, "Rows": rows})
+    record = describe_run("medtranslate plan", model_sha256=simulation["ModelSha256"])
+    sign_outputs(out, since={}, record=record, key=key)
     progress.update(len(simulation["Times"]))
     return Plan(out, coverage, tuple(rows))
 
@@ -144,7 +150,7 @@ def _read_simulation(folder: Path) -> dict[str, Any]:
     path = folder / SIMULATION_FILE
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if not {"Times", "Sources", "Warnings"} <= set(data):
+        if not {"Times", "Sources", "Warnings", "ModelSha256"} <= set(data):
             raise ValueError("keys are missing")
     except (OSError, ValueError) as error:
         raise DatasetError(
@@ -157,6 +163,17 @@ def _read_simulation(folder: Path) -> dict[str, Any]:
             " with --region MASK"
         )
     return dict(data)
+
+
+def _read_chances(folder: Path, times: Sequence[str]) -> dict[str, np.ndarray]:
+    chances = {time: read_volume(folder / time / "region.nii.gz").voxels for time in times}
+    gone = [time for time, chance in chances.items() if not chance.any()]
+    if gone:
+        raise DatasetError(
+            f"{folder}: the region is gone at {', '.join(gone)}, so there is nothing to cover;"
+            " simulate other times"
+        )
+    return chances
 
 
 def _measure_distances(

@@ -12,20 +12,23 @@ import numpy as np
 from medtranslate import __version__
 from medtranslate.data.covariates import Covariates
 from medtranslate.data.durations import Duration
+from medtranslate.data.pseudonyms import hash_content, name_scan
 from medtranslate.data.scans import Selector
 from medtranslate.errors import DatasetError, GeometryError
 from medtranslate.io import parse_bids_name, read_volume, write_volume
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.vectors import write_vector_field
+from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.preprocess.native import native_mask
 from medtranslate.preprocess.native_motion import carry_image
 from medtranslate.preprocess.preparation import Prepared, prepare
-from medtranslate.provenance import git_commit, hash_json, software_versions
+from medtranslate.provenance import describe_run, git_commit, hash_json, software_versions
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.report.trajectory import Frame, render_trajectory
 from medtranslate.volume import Volume
 from medtranslate.workflows.forecaster import Forecaster, load_forecaster
 from medtranslate.workflows.foresight import Foresight
+from medtranslate.workflows.marking import describe_mark
 from medtranslate.workflows.outputs import PROJECT
 from medtranslate.workflows.progress import NoProgress, Progress
 
@@ -102,6 +105,7 @@ def simulate(
     _check_contrast(forecaster, baseline)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"--out {out}: is not an empty folder; give the name of a new one")
+    key = load_signing_key()
     start = _prepare(forecaster, baseline, region, covariates or {})
     warnings = forecaster.warnings(start.prepared)
     far = [span.text for span in times if forecaster.is_extrapolation(span.years)]
@@ -125,13 +129,26 @@ def simulate(
     table = [first, *rows]
     write_text(out / "trajectory.csv", format_csv(TRAJECTORY_COLUMNS, table))
     page = render_trajectory(
-        table, frames, title=baseline.name, note=NOTE, warnings=warnings, aspect=_aspect(start)
+        table,
+        frames,
+        title=name_scan(baseline),
+        note=NOTE,
+        warnings=warnings,
+        aspect=_aspect(start),
     )
     write_text(out / "simulation.html", page)
     write_json(
         out / SIMULATION_FILE,
         {**shared, "Times": {s.text: s.years for s in times}, "Warnings": warnings},
     )
+    inputs = {"baseline": baseline} | ({} if region is None else {"region": region})
+    record = describe_run(
+        "medtranslate simulate",
+        model_sha256=forecaster.model.sha256,
+        pipeline=forecaster.pipeline.name,
+        inputs={role: hash_content(path) for role, path in inputs.items()},
+    )
+    sign_outputs(out, since={}, record=record, key=key)
     progress.update(len(times))
     return Simulation(out, tuple(table), tuple(warnings))
 
@@ -165,7 +182,7 @@ def _prepare(
     prepared = prepare(
         # A mask that is given holds the region alone, whatever values training picked.
         forecaster.pipeline.preprocess.model_copy(update={"region_values": ()}),
-        name=baseline.name,
+        name=name_scan(baseline),
         source=baseline,
         label=region,
     )
@@ -211,7 +228,8 @@ def _write_time(
         "Extrapolation": forecaster.is_extrapolation(span.years),
     }
     scan = replace(start.today, array=central.scan[None])
-    write_volume(folder / "scan.nii.gz", scan, sidecar=sidecar, description=_DESCRIPTION)
+    mark = describe_mark(model_sha256=forecaster.model.sha256, pipeline=forecaster.pipeline.name)
+    write_volume(folder / "scan.nii.gz", scan, sidecar=sidecar, description=_DESCRIPTION, mark=mark)
     pulls = "mm, RAS+; a point x of the simulated scan comes from x + field(x) of the baseline"
     write_vector_field(
         folder / "deformation.nii.gz",
@@ -276,8 +294,8 @@ def _describe(
     return {
         "Note": NOTE,
         "Synthetic": True,
-        "Sources": [baseline.name],
-        "Region": None if region is None else region.name,
+        "Sources": [name_scan(baseline)],
+        "Region": None if region is None else name_scan(region),
         "Covariates": dict(covariates),
         "Samples": samples,
         "Seed": seed,

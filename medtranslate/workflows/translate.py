@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from medtranslate import __version__
 from medtranslate.data.ahead import work_ahead
 from medtranslate.data.cases import Case, find_cases
@@ -25,7 +27,7 @@ from medtranslate.io import (
 )
 from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.io.documents import read_document
-from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
+from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import git_commit, hash_json, hash_volume, software_versions
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
@@ -143,20 +145,29 @@ def translate(
         return translate_cases(translator, cases, out, progress=progress)
     key, before = load_signing_key(), take_snapshot(out)
     translation = translate_cases(translator, cases, out, progress=progress)
-    done = [case for case, scan in zip(cases, translation.scans, strict=True) if scan.output]
-    if done:
-        sign_outputs(
-            out,
-            since=before,
-            record=describe_made(
-                "medtranslate translate",
-                model_sha256=translator.model.sha256,
-                pipeline=translator.pipeline.name,
-                cases=done,
-            ),
-            key=key,
-        )
+    sign_translation(translator, cases, translation, out, since=before, key=key)
     return translation
+
+
+def sign_translation(
+    translator: Translator,
+    cases: Sequence[Case],
+    translation: Translation,
+    out: Path,
+    *,
+    since: Snapshot,
+    key: Ed25519PrivateKey,
+) -> None:
+    """Write the signed manifest of a folder of synthetic scans; nothing if none was made."""
+    made = {scan.case for scan in translation.scans if scan.output}
+    if made:
+        record = describe_made(
+            "medtranslate translate",
+            model_sha256=translator.model.sha256,
+            pipeline=translator.pipeline.name,
+            cases=[case for case in cases if case.name in made],
+        )
+        sign_outputs(out, since=since, record=record, key=key)
 
 
 def translate_cases(

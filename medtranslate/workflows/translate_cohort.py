@@ -11,6 +11,7 @@ from medtranslate.data.cases import Case
 from medtranslate.errors import CheckpointError, DatasetError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io.locking import lock_folder
+from medtranslate.manifest import load_signing_key, take_snapshot
 from medtranslate.workflows.distribution import Failure, distribute
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.outputs import describe_dataset, is_scan_file, plan_outputs
@@ -22,6 +23,7 @@ from medtranslate.workflows.translate import (
     Translation,
     collect_cases,
     find_kept_scan,
+    sign_translation,
     translate_prepared,
 )
 
@@ -86,9 +88,12 @@ def translate_on_cluster(
     """
     translator = choice.load()
     cases = collect_cases(translator, sources)
-    return translate_cohort(
+    key, before = load_signing_key(), take_snapshot(out)
+    translation = translate_cohort(
         translator, choice, cases, out, cluster=cluster, progress=progress or NoProgress()
     )
+    sign_translation(translator, cases, translation, out, since=before, key=key)
+    return translation
 
 
 def translate_cohort(

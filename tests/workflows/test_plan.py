@@ -34,7 +34,10 @@ def simulation(tmp_path):
     _write(tmp_path / "anatomy.nii.gz", anatomy)
     write_json(
         folder / "simulation.json",
-        {"Times": {"1y": 1.0}, "Sources": ["a.nii.gz"], "Warnings": ["careful"], "Region": "m"},
+        {
+            "Times": {"1y": 1.0}, "Sources": ["a.nii.gz"], "Warnings": ["careful"], "Region": "m",
+            "ModelSha256": 64 * "0",
+        },  # fmt: skip
     )
     return folder
 
@@ -83,6 +86,16 @@ def test_a_coverage_that_no_margin_reaches_is_told(simulation, tmp_path):
     assert row["margin_mm"] == ""
     assert row["covered"] < 0.9
     assert "not reached" in (tmp_path / "out" / "plan.html").read_text()
+
+
+def test_a_region_that_is_gone_is_told_before_anything_is_written(simulation, tmp_path):
+    gone = np.zeros(read_volume(simulation / "1y" / "region.nii.gz").voxels.shape)
+    _write(simulation / "1y" / "region.nii.gz", gone)
+
+    with pytest.raises(DatasetError, match="gone at 1y"):
+        plan(simulation, tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_page_stands_alone_and_says_what_it_is(simulation, tmp_path):
