@@ -45,6 +45,9 @@ COMMANDS = {
     "compare": ("RUN", "--out"),
     "phantom": ("--out", "--subjects", "--seed"),
     "schema": (),
+    "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out"),
+    "plan": ("--coverage", "--margin-max", "--out"),
+    "listen": ("--port", "--model", "--send-to"),
 }  # fmt: skip
 
 
@@ -266,6 +269,25 @@ def test_a_mistake_is_json_for_machines(call, arguments, kind, message) -> None:
     error = json.loads(result.stdout)["error"]
     assert (error["type"], error["exit_code"], result.code) == (kind, 2, 2)
     assert message in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--identity", "keep"], "add --format dicom"),
+        (["--region", "GTV=gtv.nii.gz"], "add --format dicom"),
+        (["--format", "dicom", "--cluster", "local:1"], "--cluster writes NIfTI only"),
+        (["--mask", "mask.nii.gz", "--cluster", "local:1"], "give masks in a dataset"),
+    ],
+)
+def test_options_of_translate_that_do_not_go_together_are_refused(
+    call, options, message, pair, tmp_path
+) -> None:
+    ended = call("translate", "model", pair[0], "--out", tmp_path / "out", *options)
+
+    assert ended.code == 2
+    assert message in " ".join(ended.stderr.split())
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_argument_is_exit_2_for_people_too(call) -> None:

@@ -27,6 +27,7 @@ from medtranslate.cli.options import (
     Regions,
     Uncertainty,
 )
+from medtranslate.cli.translating import TranslateRequest
 
 if TYPE_CHECKING:
     # Help must answer at once: what runs and prints a command is imported when one is run.
@@ -64,74 +65,23 @@ def translate(
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
-
-    def derive(progress: Progress) -> Outcome:
-        from medtranslate.cli.progress import tell_loading
-
-        tell_loading(progress)
-        from medtranslate.cli.summaries import show_translation
-        from medtranslate.errors import ConfigError
-        from medtranslate.inference.settings import InferenceChoices, parse_memory
-        from medtranslate.io.dicom.location import Fixes, with_fixes
-        from medtranslate.workflows.regions import parse_regions
-        from medtranslate.workflows.translate_series import translate_to_dicom
-
-        if cluster is not None:
-            raise ConfigError("--cluster writes NIfTI only; leave out --format dicom, or --cluster")
-        fixes = Fixes.parse(fix or ())
-        translation = translate_to_dicom(
-            model,
-            [with_fixes(source, fixes) for source in sources],
-            out,
-            identity=identity or "pseudonym",
-            regions=parse_regions(regions or ()),
-            mask=mask,
-            uncertainty=uncertainty,
-            companions=companions or (),
-            inference=InferenceChoices(parse_memory(memory), engine, precision),
-            progress=progress,
-        )
-        return show_translation(translation)
-
-    def job(progress: Progress) -> Outcome:
-        from medtranslate.cli.progress import tell_loading
-
-        tell_loading(progress)
-        from medtranslate.cli.summaries import show_translation
-        from medtranslate.errors import ConfigError
-        from medtranslate.inference.settings import InferenceChoices, parse_memory
-        from medtranslate.io.dicom.location import Fixes, with_fixes
-        from medtranslate.workflows.translate import translate as translate_sources
-
-        if identity or regions:
-            raise ConfigError("--identity and --region are for DICOM; add --format dicom")
-        fixes = Fixes.parse(fix or ())
-        scans = [with_fixes(source, fixes) for source in sources]
-        inference = InferenceChoices(parse_memory(memory), engine, precision)
-        if cluster is not None and mask is not None:
-            raise ConfigError(
-                "--mask belongs to one source; with --cluster give masks in a dataset"
-            )
-        if cluster is not None:
-            from medtranslate.workflows.translate_cohort import ModelChoice, translate_on_cluster
-
-            choice = ModelChoice(model, uncertainty, tuple(companions or ()), inference)
-            return show_translation(
-                translate_on_cluster(choice, scans, out, cluster=cluster, progress=progress)
-            )
-        translation = translate_sources(
-            model,
-            scans,
-            out,
-            mask=mask,
-            uncertainty=uncertainty,
-            companions=companions or (),
-            inference=inference,
-            progress=progress,
-        )
-        return show_translation(translation)
-
-    finish(context, derive if output_format == "dicom" else job, as_json=as_json)
+    request = TranslateRequest(
+        model=model,
+        sources=tuple(sources),
+        out=out,
+        mask=mask,
+        uncertainty=uncertainty,
+        companions=tuple(companions or ()),
+        memory=memory,
+        engine=engine,
+        precision=precision,
+        cluster=cluster,
+        fix=tuple(fix or ()),
+        as_dicom=output_format == "dicom",
+        identity=identity,
+        regions=tuple(regions or ()),
+    )
+    finish(context, request.perform, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -35,9 +35,12 @@ def simulation(tmp_path):
     write_json(
         folder / "simulation.json",
         {
-            "Times": {"1y": 1.0}, "Sources": ["a.nii.gz"], "Warnings": ["careful"], "Region": "m",
+            "Times": {"1y": 1.0},
+            "Sources": ["a.nii.gz"],
+            "Warnings": ["careful"],
+            "Region": "m",
             "ModelSha256": 64 * "0",
-        },  # fmt: skip
+        },
     )
     return folder
 
