@@ -9,32 +9,27 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from medtranslate import __version__
 from medtranslate.data.ahead import work_ahead
 from medtranslate.data.cases import Case, find_cases
-from medtranslate.data.familiarity import Departure
 from medtranslate.data.index import index_datasets
-from medtranslate.data.pseudonyms import name_scan, name_source
+from medtranslate.data.pseudonyms import name_scan
 from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import (
     is_scan,
     parse_bids_name,
-    read_header,
     read_volume,
     sidecar_path,
     write_volume,
 )
-from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.io.documents import read_document
 from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
 from medtranslate.preprocess.preparation import Prepared
-from medtranslate.provenance import git_commit, hash_json, hash_volume, software_versions
+from medtranslate.provenance import hash_volume
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
-from medtranslate.workflows.marking import DESCRIPTION, NOTE, describe_made, describe_mark
+from medtranslate.workflows.marking import DESCRIPTION, describe_made, describe_mark
 from medtranslate.workflows.outputs import (
-    PROJECT,
     describe_dataset,
     drop_stale_deviation,
     is_scan_file,
@@ -42,6 +37,7 @@ from medtranslate.workflows.outputs import (
 )
 from medtranslate.workflows.prediction import Prediction, Translator
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.sidecars import describe_departures, describe_prediction
 
 
 @dataclass(frozen=True)
@@ -319,59 +315,6 @@ def _describe_mark(translator: Translator) -> dict[str, Any]:
     return describe_mark(model_sha256=translator.model.sha256, pipeline=translator.pipeline.name)
 
 
-def describe_departures(departures: Sequence[Departure]) -> dict[str, Any]:
-    """Plain data on how a source differs from the training scans."""
-    return {
-        "Warnings": [one.warning for one in departures if one.outside],
-        "Properties": {one.name: one.to_json() for one in departures},
-    }
-
-
-def describe_prediction(
-    translator: Translator, case: Case, prepared: Prepared, prediction: Prediction
-) -> dict[str, Any]:
-    """Plain data of a synthetic scan's sidecar."""
-    pipeline, model = translator.pipeline, translator.model
-    is_ct = model.scale.unit == "HU"
-    return {
-        "Description": f"{pipeline.target} predicted from {pipeline.source}",
-        "Note": NOTE,
-        "Synthetic": True,
-        "SkullStripped": _is_skull_stripped(translator, case),
-        "Sources": [name_source(case)],
-        "SpatialReference": name_source(case),
-        "Units": "HU" if is_ct else "arbitrary",
-        "IntensityScale": model.scale.to_json(),
-        "Background": model.scale.offset,
-        **({"ClippedVoxels": prediction.num_clipped} if is_ct else {}),
-        "ModelSha256": model.sha256,
-        **describe_repairs(case.source),
-        "SourceSha256": prepared.fingerprint["inputs"]["source"],
-        **_mask_hash(prepared),
-        "Pipeline": pipeline.name,
-        "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
-        "Inference": {
-            **prediction.plan.to_json(),
-            **prediction.engine.to_json(),
-            "Device": translator.fabric.device.type,
-        },
-        "GeneratedBy": [{"Name": PROJECT, "Version": __version__, "Commit": git_commit()}],
-        "Versions": software_versions(),
-    }
-
-
-def describe_repairs(source: Path) -> dict[str, list[str]]:
-    """What was repaired in a DICOM source on request, for a sidecar; empty if nothing was."""
-    repairs = read_header(source).repairs if holds_dicom(source) else ()
-    return {"SourceRepairs": list(repairs)} if repairs else {}
-
-
-def _mask_hash(prepared: Prepared) -> dict[str, str]:
-    """The fingerprint of a mask that was given; nothing if it was computed."""
-    found = prepared.fingerprint["inputs"].get("mask")
-    return {} if found is None else {"MaskSha256": found}
-
-
 def collect_cases(
     translator: Translator, sources: Sequence[Path], *, mask: Path | None = None
 ) -> list[Case]:
@@ -456,20 +399,3 @@ def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
         return False
     found = hash_volume(source.voxels, source.geometry.affine)
     return bool(data.get("SourceSha256") == found)
-
-
-def _is_skull_stripped(translator: Translator, case: Case) -> bool:
-    """What the source's sidecar says, else its name, else how the pipeline finds the head."""
-    try:
-        told = read_document(sidecar_path(case.source))
-        if isinstance(told.get("SkullStripped"), bool):
-            return bool(told["SkullStripped"])
-    except (OSError, ValueError, AttributeError):
-        pass
-    parsed = parse_bids_name(case.source)
-    if parsed is not None and parsed.get("desc") == "brain":
-        return True
-    masking = translator.pipeline.preprocess.mask
-    return masking == "nonzero" or (
-        masking == "given" and "brain" in (translator.pipeline.mask or "")
-    )
