@@ -34,17 +34,23 @@ _StrictLoader.yaml_implicit_resolvers = {
     ]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)$"), list("tf")
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9_]*)$"), list("-+0123456789")
-)
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
-    list("-+.0123456789"),
-)
+
+
+class _StrictDumper(yaml.SafeDumper):
+    """Quotes every text that the loader here, or one of YAML 1.1, would take for something else."""
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|false)$", "tf"),
+    ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", "-+0123456789"),
+    (
+        "float",
+        r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)(?:[eE][-+]?[0-9]+)?$",
+        "-+.0123456789",
+    ),
+):
+    for _side in (_StrictLoader, _StrictDumper):
+        _side.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
 
 
 def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Hashable, Any]:
@@ -91,6 +97,18 @@ def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected 'key: value' lines, found {type(data).__name__}")
     return data
+
+
+def format_yaml(data: dict[str, Any]) -> str:
+    """YAML text from which :func:`parse_yaml` reads equal data, texts such as ``09`` too.
+
+    Example:
+        >>> print(format_yaml({"subjects": ["09", "T1w"]}), end="")
+        subjects:
+        - '09'
+        - T1w
+    """
+    return str(yaml.dump(data, Dumper=_StrictDumper, sort_keys=False, allow_unicode=True))
 
 
 def apply_overrides(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

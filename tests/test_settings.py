@@ -12,6 +12,7 @@ from medtranslate.errors import ConfigError
 from medtranslate.settings import (
     Settings,
     apply_overrides,
+    format_yaml,
     parse_yaml,
     read_yaml,
     validate_settings,
@@ -133,3 +134,15 @@ def test_settings_cannot_be_changed() -> None:
 
     with pytest.raises(ValidationError, match="frozen"):
         settings.name = "b"  # type: ignore[misc]  # that it fails is the point
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["09", "08.5", "1e-4", "1_000", "yes", "true", "null", "~", "2026-11-25", "=", "T1w", "a: b",
+     "ü", 9, 1e-5, 0.5, 1e300, True, None, [], {}],
+)  # fmt: skip
+def test_what_is_written_as_yaml_is_read_as_it_was(value: Any) -> None:
+    again = parse_yaml(format_yaml({"key": [value]}), where="test")["key"][0]
+
+    assert again == value
+    assert type(again) is type(value)

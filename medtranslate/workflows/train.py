@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from lightning_fabric import Fabric
 
 from medtranslate.checkpoint import save_model
@@ -25,6 +24,7 @@ from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_method, read_pipeline
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.provenance import describe_run
+from medtranslate.settings import format_yaml
 from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
@@ -189,7 +189,7 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
                 " or choose another --out"
             )
         return
-    text = yaml.safe_dump(pipeline.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text = format_yaml(pipeline.model_dump(mode="json"))
     write_text(recorded, text)
 
 

@@ -1,9 +1,12 @@
+import numpy as np
 import pytest
 
 from medtranslate.checkpoint import load_model
 from medtranslate.data.split import Split
 from medtranslate.errors import ConfigError
 from medtranslate.workflows.cohort import assemble_cohort
+from medtranslate.workflows.progress import NoProgress
+from medtranslate.workflows.train import train
 from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY
 
 
@@ -44,3 +47,35 @@ def test_the_model_records_what_it_was_told_and_over_which_times(foreseeing):
 def test_pipelines_that_do_not_fit_together_are_refused(make_progression, changes, message):
     with pytest.raises(ConfigError, match=message):
         make_progression(**changes)
+
+
+class _StopsAt(NoProgress):
+    """Interrupts the training once it has taken a number of steps."""
+
+    def __init__(self, step):
+        self._step = step
+        self._training = False
+
+    def stage(self, name, total):
+        self._training = name == "train"
+
+    def update(self, done, note=""):
+        if self._training and done == self._step:
+            raise KeyboardInterrupt
+
+
+def test_resuming_equals_not_stopping(visited, make_progression, tmp_path):
+    short = {
+        "patch_size": [24, 24, 20], "num_steps": 6, "num_validations": 3, "precision": "32-true",
+    }  # fmt: skip
+    pipeline = make_progression(train=short)
+    train(pipeline, [visited], tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(pipeline, [visited], tmp_path / "parts", progress=_StopsAt(3))
+
+    train(pipeline, [visited], tmp_path / "parts", resume=True)
+
+    whole, parts = (load_model(tmp_path / name).weights for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    for name, weights in whole.items():
+        np.testing.assert_array_equal(weights.numpy(), parts[name].numpy(), err_msg=name)
