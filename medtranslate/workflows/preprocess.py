@@ -151,9 +151,15 @@ def _find_kept(out: Path, name: str, made_from: str) -> dict[str, Any] | None:
 
 
 def _prepare_one(job: CaseToPrepare) -> dict[str, Any]:
-    case = job.case
-    arrays = load_or_prepare(
-        job.settings,
+    arrays = _load_or_prepare(job.settings, job.case, job.cache)
+    return describe_case(arrays) | {"written": _write_images(job.out, job.case.name, arrays)}
+
+
+def _load_or_prepare(
+    settings: PreprocessSettings, case: Case, cache: Path | None
+) -> PreparedArrays:
+    return load_or_prepare(
+        settings,
         name=case.name,
         source=case.source,
         target=case.target,
@@ -161,9 +167,8 @@ def _prepare_one(job: CaseToPrepare) -> dict[str, Any]:
         transform=case.transform,
         label=case.label,
         later=case.later,
-        cache=job.cache,
+        cache=cache,
     )
-    return describe_case(arrays) | {"written": _write_images(job.out, case.name, arrays)}
 
 
 def prepare_cases(
@@ -173,17 +178,7 @@ def prepare_cases(
     progress.stage("prepare", len(cases))
     for number, case in enumerate(cases):
         progress.update(number, case.name)
-        arrays = load_or_prepare(
-            pipeline.preprocess,
-            name=case.name,
-            source=case.source,
-            target=case.target,
-            mask=case.mask,
-            transform=case.transform,
-            label=case.label,
-            later=case.later,
-            cache=cache,
-        )
+        arrays = _load_or_prepare(pipeline.preprocess, case, cache)
         if arrays.registration is not None and arrays.registration.worse:
             _LOGGER.warning("%s: registration made the pair worse; it was left alone", case.name)
         yield case, arrays

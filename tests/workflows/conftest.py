@@ -20,6 +20,7 @@ from medtranslate.workflows import validate as validate_module
 from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.analyses.coverage import Coverage
 from medtranslate.workflows.analyses.risk_coverage import RiskCoverage
+from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.train import train
 
 SHAPE = (22, 26, 18)
@@ -202,3 +203,18 @@ def foreseeing(visited: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("run") / "progression"
     train(build_progression_pipeline(), [visited], run)
     return run
+
+
+class StopsAt(NoProgress):
+    """Interrupts the training once it has taken a number of steps."""
+
+    def __init__(self, step):
+        self._step = step
+        self._training = False
+
+    def stage(self, name, total):
+        self._training = name == "train"
+
+    def update(self, done, note=""):
+        if self._training and done == self._step:
+            raise KeyboardInterrupt

@@ -14,9 +14,10 @@ from medtranslate.io import write_volume
 from medtranslate.methods import optimisation
 from medtranslate.pipeline import pipeline_from_json
 from medtranslate.volume import Volume
-from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.train import train
 from medtranslate.workflows.verify import verify
+
+from .conftest import StopsAt
 
 SUBJECTS = ("01", "02", "03", "04")
 
@@ -69,26 +70,11 @@ def _pipeline(**train_settings):
     )
 
 
-class _StopsAt(NoProgress):
-    """Interrupts the training once it has taken a number of steps."""
-
-    def __init__(self, step):
-        self._step = step
-        self._training = False
-
-    def stage(self, name, total):
-        self._training = name == "train"
-
-    def update(self, done, note=""):
-        if self._training and done == self._step:
-            raise KeyboardInterrupt
-
-
 def test_resuming_equals_not_stopping(cohort, tmp_path):
     pipeline = _pipeline()
     train(pipeline, [cohort], tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(pipeline, [cohort], tmp_path / "parts", progress=_StopsAt(5))
+        train(pipeline, [cohort], tmp_path / "parts", progress=StopsAt(5))
 
     train(pipeline, [cohort], tmp_path / "parts", resume=True)
 
@@ -101,7 +87,7 @@ def test_resuming_equals_not_stopping(cohort, tmp_path):
 def test_the_log_after_resuming_repeats_no_step(cohort, tmp_path):
     pipeline = _pipeline(num_steps=20)
     with pytest.raises(KeyboardInterrupt):
-        train(pipeline, [cohort], tmp_path, progress=_StopsAt(13))
+        train(pipeline, [cohort], tmp_path, progress=StopsAt(13))
     train(pipeline, [cohort], tmp_path, resume=True)
 
     rows = (tmp_path / "logs" / "metrics.csv").read_text().splitlines()[1:]

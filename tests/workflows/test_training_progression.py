@@ -5,9 +5,10 @@ from medtranslate.checkpoint import load_model
 from medtranslate.data.split import Split
 from medtranslate.errors import ConfigError
 from medtranslate.workflows.cohort import assemble_cohort
-from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.train import train
 from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY
+
+from .conftest import StopsAt
 
 
 def test_visits_of_a_person_are_cases_with_labels_on_one_side_of_the_split(
@@ -49,21 +50,6 @@ def test_pipelines_that_do_not_fit_together_are_refused(make_progression, change
         make_progression(**changes)
 
 
-class _StopsAt(NoProgress):
-    """Interrupts the training once it has taken a number of steps."""
-
-    def __init__(self, step):
-        self._step = step
-        self._training = False
-
-    def stage(self, name, total):
-        self._training = name == "train"
-
-    def update(self, done, note=""):
-        if self._training and done == self._step:
-            raise KeyboardInterrupt
-
-
 def test_resuming_equals_not_stopping(visited, make_progression, tmp_path):
     short = {
         "patch_size": [24, 24, 20], "num_steps": 6, "num_validations": 3, "precision": "32-true",
@@ -71,7 +57,7 @@ def test_resuming_equals_not_stopping(visited, make_progression, tmp_path):
     pipeline = make_progression(train=short)
     train(pipeline, [visited], tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(pipeline, [visited], tmp_path / "parts", progress=_StopsAt(3))
+        train(pipeline, [visited], tmp_path / "parts", progress=StopsAt(3))
 
     train(pipeline, [visited], tmp_path / "parts", resume=True)
 
