@@ -19,6 +19,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from medtranslate.data.augmentation import AugmentationSettings
+from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
 from medtranslate.data.patches import PatchSampler, TrainingCase
 from medtranslate.inference.engines import Engines, make_probe
 from medtranslate.inference.predict import predict
@@ -195,7 +196,11 @@ def _sampler() -> PatchSampler:
     image = make_probe(1, 16, (10, 11, 10))[0]
     case = TrainingCase(image, image.clone(), 1 - image, torch.ones_like(image))
     return PatchSampler(
-        [case], patch_size=PATCH, batch_size=1, seed=0, augmentation=AugmentationSettings()
+        [case],
+        patch_size=PATCH,
+        batch_size=1,
+        seed=0,
+        augmentation=partial(build_augmentation, AugmentationSettings()),
     )
 
 
