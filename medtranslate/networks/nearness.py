@@ -26,8 +26,8 @@ def measure_nearness(
 
     Example:
         >>> line = np.array([[[False, False, True, True, True]]])
-        >>> measure_nearness(line, (1.0, 1.0, 2.0), reach_mm=10.0).round(2).tolist()
-        [[[0.7, 0.9, 1.1, 1.3, 1.5]]]
+        >>> measure_nearness(line, (1.0, 1.0, 2.0), reach_mm=10.0)
+        array([[[0.7, 0.9, 1.1, 1.3, 1.5]]], dtype=float32)
     """
     if not region.any():
         return np.zeros(region.shape, dtype=np.float32)
