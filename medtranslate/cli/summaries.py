@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medtranslate.data.inspection import Inspection
     from medtranslate.workflows.checks import Verification
     from medtranslate.workflows.cross_validate import CrossValidation
+    from medtranslate.workflows.listen import Listening
     from medtranslate.workflows.preprocess import PreprocessingResult
     from medtranslate.workflows.run import RunResult
     from medtranslate.workflows.translate import TranslatedScan, Translation
@@ -177,6 +178,11 @@ def show_phantom(out: Path, *, subjects: int) -> Outcome:
     """Where the cohort lies."""
     line = Text.assemble(("Cohort ", "bold"), f"{out}: {subjects} simulated people")
     return Outcome({"dataset": str(out), "subjects": subjects}, (line,))
+
+
+def show_listening(result: Listening) -> Outcome:
+    """How many series were sent on, and how many could not be."""
+    return Outcome({"sent": result.num_sent, "failed": result.num_failed})
 
 
 def _translation_parts(translation: Translation) -> list[RenderableType]:
