@@ -48,6 +48,7 @@ COMMANDS = {
     "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out"),
     "plan": ("--coverage", "--margin-max", "--out"),
     "listen": ("--port", "--model", "--send-to"),
+    "export": ("MODEL", "--to", "--out", "monai-bundle", "onnx", "openvino", "huggingface"),
     "bids": ("BIDS_DIR", "OUT_DIR", "LEVEL", "--model", "--participant-label"),
 }  # fmt: skip
 

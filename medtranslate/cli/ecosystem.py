@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from medtranslate.cli.app import app, finish
-from medtranslate.cli.options import EngineName, Json, Memory, Precision, Uncertainty
+from medtranslate.cli.options import EngineName, Json, Memory, Model, Out, Precision, Uncertainty
 
 if TYPE_CHECKING:
     # Help must answer at once: what runs and prints a command is imported when one is run.
@@ -73,5 +73,30 @@ def bids(
             progress=progress,
         )
         return show_translation(translation)
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    context: typer.Context,
+    model: Model,
+    form: Annotated[
+        Literal["monai-bundle", "onnx", "openvino", "huggingface"],
+        typer.Option("--to", help="Form to write."),
+    ],
+    out: Out,
+    as_json: Json = False,
+) -> None:
+    """Write a model in the form of another program, checked against the model itself."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
+        from medtranslate.cli.summaries import show_export
+        from medtranslate.workflows.export.exporting import export_model
+
+        return show_export(export_model(model, form, out))
 
     finish(context, job, as_json=as_json)

@@ -8,16 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medtranslate import __version__
-from medtranslate.checkpoint.model import CARD_FILE, LoadedModel
+from medtranslate.checkpoint.model import CARD_FILE, PROVENANCE_FILE, LoadedModel
 from medtranslate.data.familiarity import TrainingRange
 from medtranslate.data.scans import PARTS
 from medtranslate.data.split import Split
-from medtranslate.io.atomic import write_text
+from medtranslate.io.atomic import write_json, write_text
 from medtranslate.pipeline import Pipeline, pipeline_from_json
 from medtranslate.workflows.cohort import Cohort
 
 DATA_KEY = "data"
 """Key of the model's provenance that holds what the datasets say of themselves."""
+
+SCORES_KEY = "scores"
+"""Key of the model's provenance that holds its mean scores, once it was scored."""
 
 UNKNOWN = "not known"
 
@@ -69,14 +72,14 @@ def describe_model(
 
 
 def write_scores(model: LoadedModel, summary: Mapping[str, Any]) -> None:
-    """Write the card of a model anew, with the scores of the people held out.
+    """Write card and provenance of a model anew, with the scores of the people held out.
 
     Args:
         model: What was scored.
         summary: Content of ``summary.json``.
 
     Raises:
-        VolumeWriteError: If the card cannot be written.
+        VolumeWriteError: If they cannot be written.
     """
     folder = model.folder
     card = describe_model(
@@ -87,6 +90,13 @@ def write_scores(model: LoadedModel, summary: Mapping[str, Any]) -> None:
         scores=summary,
     )
     write_text(folder / CARD_FILE, card)
+    brief = {
+        "people": summary["n"],
+        "protocol": summary["protocol"],
+        "intensity_unit": summary["intensity_unit"],
+        "means": {key: summary["metrics"][key]["mean"] for key in _SCORES},
+    }
+    write_json(folder / PROVENANCE_FILE, {**model.provenance, SCORES_KEY: brief})
 
 
 def _count(cohort: Cohort, dataset: str, *, people: bool) -> dict[str, int]:

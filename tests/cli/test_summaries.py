@@ -21,6 +21,7 @@ from medtranslate.workflows.checks import Check, Verification
 from medtranslate.workflows.compare import compare_runs
 from medtranslate.workflows.cross_validate import CrossValidation
 from medtranslate.workflows.evaluate import evaluate_paths
+from medtranslate.workflows.export.exporting import Export
 from medtranslate.workflows.inspect import inspect_path
 from medtranslate.workflows.plan import Plan
 from medtranslate.workflows.preprocess import PreprocessingResult
@@ -35,7 +36,7 @@ SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE
 
 COMMANDS = [
     "inspect", "preprocess", "verify", "phantom", "train", "run", "translate", "validate",
-    "evaluate", "compare", "simulate", "plan", "listen",
+    "evaluate", "compare", "simulate", "plan", "export", "listen",
 ]  # fmt: skip
 """Those whose JSON has keys of its own."""
 
@@ -110,6 +111,7 @@ def show_results(command: str, scored: list[Path], out: Path) -> list[Outcome]:
         "compare": lambda: [summaries.show_comparison(compare_runs(scored, out), out)],
         "simulate": lambda: [summaries_ahead.show_simulation(Simulation(OUT, (), ()))],
         "plan": lambda: [summaries_ahead.show_plan(Plan(OUT, 0.9, ()))],
+        "export": lambda: [summaries.show_export(Export("onnx", OUT, "ab", {"limit": 1.0}))],
         "listen": lambda: [summaries.show_listening(SimpleNamespace(num_sent=1, num_failed=0))],
     }
     return results[command]()

@@ -75,7 +75,11 @@ def test_scores_enter_the_card_and_leave_the_model_as_it_was(model) -> None:
     assert "Means over 7 people" in card
     assert "protocol rule abc123" in card
     assert "MAE [HU]" in card
-    assert load_model(model).sha256 == before.sha256
+    after = load_model(model)
+    assert after.sha256 == before.sha256
+    assert after.provenance["scores"]["means"] == {"psnr": 31.234, "ssim": 0.98765,
+                                                   "mae": "infinite"}  # fmt: skip
+    assert after.provenance["versions"] == before.provenance["versions"]
 
 
 def test_a_text_of_a_dataset_cannot_break_the_table(model) -> None:
