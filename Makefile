@@ -2,7 +2,7 @@
 # python3 (3.11 or newer), make and git.
 
 PYTHON ?= python3
-EXTRAS ?= cluster,dev,dicom,docs,openvino,phantom
+EXTRAS ?= cluster,dev,dicom,docs,onnx,openvino,phantom
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
@@ -110,7 +110,7 @@ constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/pip install --upgrade pip setuptools
 	build/constraints/bin/pip install torch==2.13.0 monai==1.6.1 \
-	  '.[cluster,dicom,web,openvino,phantom,docs,dev]'
+	  '.[cluster,dicom,web,onnx,openvino,phantom,docs,dev]'
 	{ sed '/^[^#]/d' constraints.txt; \
 	  build/constraints/bin/pip freeze --all | grep -v '^medtranslate' | sed 's/+cpu$$//' | sort -f; \
 	} > build/constraints.txt

@@ -23,7 +23,7 @@ from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
-from medtranslate.workflows import compare, cross_validate, translate, validate, verify
+from medtranslate.workflows import bids_app, compare, cross_validate, translate, validate, verify
 from medtranslate.workflows.checks import Check, Verification
 from medtranslate.workflows.interruption import StopRequested
 from medtranslate.workflows.translate import TranslatedScan, Translation
@@ -48,6 +48,8 @@ COMMANDS = {
     "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out"),
     "plan": ("--coverage", "--margin-max", "--out"),
     "listen": ("--port", "--model", "--send-to"),
+    "export": ("MODEL", "--to", "--out", "monai-bundle", "onnx", "openvino", "huggingface"),
+    "bids": ("BIDS_DIR", "OUT_DIR", "LEVEL", "--model", "--participant-label"),
 }  # fmt: skip
 
 
@@ -380,6 +382,25 @@ def test_run_with_folds_is_a_cross_validation(monkeypatch, call, tmp_path) -> No
 
     assert (result.code, asked) == (2, {"folds": 4, "out": tmp_path / "cv"})
     assert "no folds today" in result.stderr
+
+
+def test_participant_labels_are_taken_as_bids_apps_write_them(monkeypatch, call) -> None:
+    asked = []
+
+    def refuse(*_, labels, **__):
+        asked.append(labels)
+        raise DatasetError("nobody")
+
+    monkeypatch.setattr(bids_app, "translate_participants", refuse)
+    arguments = ["bids", "in", "out", "participant", "--model", "model"]
+    call(*arguments, "--participant-label", "01", "02")
+    call(*arguments, "--participant_label", "01", "--participant_label", "02")
+    call(*arguments)
+    stray = call(*arguments, "01")
+
+    assert asked == [["01", "02"], ["01", "02"], []]
+    assert stray.code == 2
+    assert "named after --participant-label" in stray.stderr
 
 
 # --- how a job ends --------------------------------------------------------------------------

@@ -13,6 +13,11 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+import typer
+
+import medtranslate
+from medtranslate.cli import app
+from medtranslate.cli.output import ExitCode
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -131,9 +136,38 @@ def test_a_pin_is_a_name_and_a_version() -> None:
 def test_extras_that_a_message_may_name_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
-    assert {"cluster", "dicom", "web", "openvino", "docs", "dev", "phantom"} == set(
+    assert {"cluster", "dicom", "web", "onnx", "openvino", "docs", "dev", "phantom"} == set(
         project["optional-dependencies"]
     )
+
+
+def test_the_boutiques_descriptor_fits_the_command() -> None:
+    """What bosh accepts, and what the command takes and leaves with."""
+    boutiques = pytest.importorskip("boutiques", reason="the extra 'dev' brings boutiques")
+    path = ROOT / "medtranslate" / "boutiques.json"
+    descriptor = json.loads(path.read_text("utf-8"))
+    command = typer.main.get_command(app).commands["bids"]
+    options = {part.opts[0] for part in command.params if part.opts[0].startswith("--")}
+    flags = {part.get("command-line-flag") for part in descriptor["inputs"]} - {None}
+
+    boutiques.validate(str(path))
+
+    assert flags == options
+    assert descriptor["tool-version"] == medtranslate.__version__
+    codes = {entry["code"] for entry in descriptor["error-codes"]}
+    assert codes == {int(code) for code in ExitCode} - {ExitCode.DONE}
+
+
+def test_the_boutiques_descriptor_builds_a_call_of_the_command(tmp_path: Path) -> None:
+    boutiques = pytest.importorskip("boutiques", reason="the extra 'dev' brings boutiques")
+    choices = {"bids_dir": "in", "out_dir": "out", "model": "m", "participant_label": ["01", "02"]}
+    (tmp_path / "call.json").write_text(json.dumps(choices))
+
+    descriptor = str(ROOT / "medtranslate" / "boutiques.json")
+    simulated = boutiques.execute("simulate", descriptor, "-i", str(tmp_path / "call.json"))
+
+    written = "medtranslate bids in out participant --model m --participant-label 01 02"
+    assert simulated.stdout.strip() == written
 
 
 def test_ci_runs_the_tests_and_the_checks() -> None:

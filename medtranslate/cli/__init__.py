@@ -3,7 +3,7 @@
 Nothing here imports a deep-learning library before a command needs one.
 """
 
-from medtranslate.cli import ahead, build, look, use  # the commands enter themselves
+from medtranslate.cli import ahead, build, ecosystem, look, use  # the commands enter themselves
 from medtranslate.cli.app import app, main
 
-__all__ = ["ahead", "app", "build", "look", "main", "use"]
+__all__ = ["ahead", "app", "build", "ecosystem", "look", "main", "use"]

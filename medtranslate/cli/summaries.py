@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from medtranslate.data.inspection import Inspection
     from medtranslate.workflows.checks import Verification
     from medtranslate.workflows.cross_validate import CrossValidation
+    from medtranslate.workflows.export.exporting import Export
+    from medtranslate.workflows.listen import Listening
     from medtranslate.workflows.preprocess import PreprocessingResult
     from medtranslate.workflows.run import RunResult
     from medtranslate.workflows.translate import TranslatedScan, Translation
@@ -177,6 +179,20 @@ def show_phantom(out: Path, *, subjects: int) -> Outcome:
     """Where the cohort lies."""
     line = Text.assemble(("Cohort ", "bold"), f"{out}: {subjects} simulated people")
     return Outcome({"dataset": str(out), "subjects": subjects}, (line,))
+
+
+def show_listening(result: Listening) -> Outcome:
+    """How many series were sent on, and how many could not be."""
+    return Outcome({"sent": result.num_sent, "failed": result.num_failed})
+
+
+def show_export(export: Export) -> Outcome:
+    """Where the export lies, and how far a graph is from the network."""
+    parts = [Text.assemble(("Export ", "bold"), str(export.folder))]
+    if "max_difference" in export.told:
+        told = f"largest difference from the network {export.told['max_difference']:.1e}"
+        parts.append(Text(f"{told} (limit {export.told['limit']:.1e})"))
+    return Outcome(export.to_json(), tuple(parts))
 
 
 def _translation_parts(translation: Translation) -> list[RenderableType]:

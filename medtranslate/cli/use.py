@@ -299,7 +299,7 @@ def listen(
     def job(_: Progress) -> Outcome:
         import signal
 
-        from medtranslate.cli.output import Outcome
+        from medtranslate.cli.summaries import show_listening
         from medtranslate.workflows.listen import Route, listen
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -314,6 +314,6 @@ def listen(
         result = listen(
             model, route, uncertainty=uncertainty, tell=lambda text: typer.echo(text, err=True)
         )
-        return Outcome({"sent": result.num_sent, "failed": result.num_failed})
+        return show_listening(result)
 
     finish(context, job, as_json=as_json)

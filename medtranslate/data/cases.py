@@ -29,6 +29,7 @@ class Case:
         days: Days since the person's first visit.
         label: Region of the source that is followed through time; None if there is none.
         later: The same region of the target.
+        uri: BIDS URI of the source for sidecars; None where no dataset is linked to.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Case:
     days: float | None = None
     label: Path | None = None
     later: Path | None = None
+    uri: str | None = None
 
     @property
     def images(self) -> tuple[Path, ...]:

@@ -58,5 +58,7 @@ def name_scan(path: Path) -> str:
 
 
 def name_source(case: Case) -> str:
-    """What the sidecar of a prediction calls its source: a BIDS name, else the case's name."""
+    """What a prediction's sidecar calls its source: a BIDS URI or name, else the case's name."""
+    if case.uri is not None:
+        return case.uri
     return case.name if parse_bids_name(case.source) is None else case.source.name

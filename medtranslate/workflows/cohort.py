@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from medtranslate.data.cases import Case, find_cases
-from medtranslate.data.index import index_datasets
+from medtranslate.data.index import index_datasets, read_description
 from medtranslate.data.leakage import guard_split
 from medtranslate.data.scans import DatasetIndex, Part
 from medtranslate.data.split import Split, split_subjects
@@ -24,12 +24,14 @@ class Cohort:
         split: Which part each person belongs to.
         participants: What the datasets say of each subject, by subject key.
         pairs: The visits behind each case, by its name; empty unless visits are followed.
+        descriptions: What each dataset says of itself, by its name; empty texts are absent.
     """
 
     cases: tuple[Case, ...]
     split: Split
     participants: dict[str, dict[str, str]]
     pairs: dict[str, VisitPair] = field(default_factory=dict)
+    descriptions: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def part(self, part: Part) -> list[Case]:
         """The cases of one part."""
@@ -47,7 +49,8 @@ def assemble_cohort(pipeline: Pipeline, datasets: Sequence[Path]) -> Cohort:
     participants = join_participants(indexes)
     split = split_subjects(cases, participants, pipeline.split)
     guard_split(split, cases)
-    return Cohort(tuple(cases), split, participants, pairs)
+    descriptions = {index.name: read_description(index.root) for index in indexes}
+    return Cohort(tuple(cases), split, participants, pairs, descriptions)
 
 
 def pair_scans(

@@ -15,9 +15,16 @@ from medtranslate.io import parse_bids_name, prediction_name, scan_suffix, sidec
 from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.documents import read_document
 from medtranslate.io.writing import WRITTEN_SUFFIXES
+from medtranslate.manifest import MANIFEST_FILE
 from medtranslate.workflows.deviation import deviation_path
+from medtranslate.workflows.origin import Origin
 
 PROJECT = "medtranslate"
+
+_NOT_BIDS = (
+    "*_ct.nii.gz", "*_ct.json", "*_CBCT.nii.gz", "*_CBCT.json", MANIFEST_FILE, "status/"
+)  # fmt: skip
+"""What BIDS has no name for (CT, and our records); its validator passes over what is listed."""
 
 _BIDS_VERSION = "1.10.0"
 _FOLDERS = {"ct": "ct", "CBCT": "ct", "pet": "pet"}
@@ -74,19 +81,19 @@ def is_scan_file(out: Path) -> bool:
     return True
 
 
-def describe_dataset(out: Path, *, target: str) -> None:
-    """Make ``out`` a BIDS derivative dataset that says who made it."""
+def describe_dataset(out: Path, *, target: str, origin: Origin | None = None) -> None:
+    """Make ``out`` a BIDS derivative dataset that says who made it, and of which dataset."""
     description = {
         "Name": f"Synthetic {target} scans",
         "BIDSVersion": _BIDS_VERSION,
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": PROJECT, "Version": __version__}],
         "HowToAcknowledge": "Synthetic scans; not acquired. Research use only.",
+        **({} if origin is None else origin.to_json()),
     }
     write_json(out / "dataset_description.json", description)
     write_text(out / "README", _README)
-    # BIDS has no suffix for CT; its validator passes over what stands here.
-    write_text(out / ".bidsignore", "*_ct.nii.gz\n*_ct.json\n*_CBCT.nii.gz\n*_CBCT.json\n")
+    write_text(out / ".bidsignore", "\n".join(_NOT_BIDS) + "\n")
 
 
 def is_ours(path: Path) -> bool:

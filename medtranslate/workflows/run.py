@@ -16,6 +16,7 @@ from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.marking import describe_made
+from medtranslate.workflows.model_card import write_scores
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train_in_locked
 from medtranslate.workflows.translate import Translation, translate_cases
@@ -121,6 +122,7 @@ def _run_in_locked(
         ),
         progress=progress,
     )
+    write_scores(translator.model, validation.summary)
     made = describe_made(
         "medtranslate run",
         model_sha256=translator.model.sha256,

@@ -30,7 +30,7 @@ from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weight
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.marking import describe_made
-from medtranslate.workflows.model_card import describe_model
+from medtranslate.workflows.model_card import DATA_KEY, describe_data, describe_model
 from medtranslate.workflows.preprocess import (
     RECORD_FILE,
     describe_case,
@@ -128,21 +128,23 @@ def train_in_locked(
     )
     weights = loop.run(resume=resume)
     scale = _typical_scale(cohort, prepared)
+    seen = _training_range(cohort, prepared)
     config = {
         "pipeline": pipeline.model_dump(mode="json"),
         "split": cohort.split.to_json(),
         INPUTS_KEY: _hash_inputs(cohort, prepared),
-        RANGE_KEY: _training_range(cohort, prepared).to_json(),
+        RANGE_KEY: seen.to_json(),
         **task.describe(weights),
     }
-    provenance = describe_run("train") | {"datasets": [path.name for path in datasets]}
+    data = describe_data(cohort)
+    provenance = describe_run("train") | {"datasets": [p.name for p in datasets], DATA_KEY: data}
     sha256 = save_model(
         out / "model",
         weights=weights,
         config=config,
         scale=scale,
         provenance=provenance,
-        card=describe_model(pipeline, cohort),
+        card=describe_model(pipeline, cohort.split, data=data, seen=seen),
     )
     made = describe_made(
         "medtranslate train", model_sha256=sha256, pipeline=pipeline.name, cases=people

@@ -29,6 +29,7 @@ from medtranslate.provenance import hash_volume
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.marking import DESCRIPTION, describe_made, describe_mark
+from medtranslate.workflows.origin import Origin
 from medtranslate.workflows.outputs import (
     describe_dataset,
     drop_stale_deviation,
@@ -172,6 +173,7 @@ def translate_cases(
     out: Path,
     *,
     keep: bool = False,
+    origin: Origin | None = None,
     progress: Progress | None = None,
 ) -> Translation:
     """Make the synthetic scan of each case; see :func:`translate`.
@@ -181,6 +183,7 @@ def translate_cases(
         cases: What to translate; targets are not looked at.
         out: File or folder.
         keep: Leave outputs alone that this very model made from these very sources.
+        origin: The BIDS dataset of the cases, for the description of the folder.
         progress: Told how far things are.
     """
     progress = progress or NoProgress()
@@ -213,7 +216,7 @@ def translate_cases(
             scans.append(TranslatedScan(case.name, case.source, None, error=str(error)))
     progress.update(len(cases))
     if not is_scan_file(out) and any(scan.output for scan in scans):
-        describe_dataset(out, target=translator.pipeline.target)
+        describe_dataset(out, target=translator.pipeline.target, origin=origin)
     return Translation(translator.model.sha256, tuple(scans))
 
 

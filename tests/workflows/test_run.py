@@ -9,6 +9,7 @@ from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.workflows import run as module
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.validate import validate
+from medtranslate.workflows.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,16 @@ def test_what_is_scored_is_what_was_written(finished):
 
     assert summary["metrics"]["psnr"] == finished.validation.summary["metrics"]["psnr"]
     assert summary["n"] == 2
+
+
+def test_the_model_card_holds_the_scores_and_is_signed(finished):
+    card = (finished.folder / "model" / "MODEL_CARD.md").read_text()
+    psnr = finished.validation.summary["metrics"]["psnr"]["mean"]
+
+    assert f"| {psnr:.2f}" in card
+    assert "Means over 2 people held out" in card
+    assert "not scored" not in card
+    assert verify(finished.folder).holds
 
 
 def test_resuming_a_finished_run_trains_and_translates_nothing(

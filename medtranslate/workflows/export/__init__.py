@@ -1,0 +1,1 @@
+"""Models in the forms of other programs: one module a form, and the table of them."""
