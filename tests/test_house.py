@@ -219,6 +219,18 @@ def test_a_pickle_is_found(line: str) -> None:
     assert list(pickles(ast.parse(line)))
 
 
+def test_json_comes_in_one_way() -> None:
+    readers = {
+        relative(path)
+        for path in modules(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if called(node) in {"json.load", "json.loads", "pd.read_json"}
+    }
+
+    # The second copies plain data of ours.
+    assert readers == {"medtranslate/io/documents.py", "medtranslate/settings.py"}
+
+
 def length(function: Function) -> int:
     """Lines of a function without its docstring."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
