@@ -57,7 +57,7 @@ def check_refused(*arguments: object, naming: str, out: Path | None = None) -> s
     ended = call(*arguments)
     assert ended.code == 2, ended.told
     check_harmless(ended)
-    assert naming in ended.told
+    assert naming in ended.told, ended.told
     assert out is None or [path for path in out.rglob("*") if path.is_file()] == []
     return ended.told
 
