@@ -340,3 +340,14 @@ def test_what_is_written_is_not_written_through_links(trained, scan, tmp_path):
 
     assert elsewhere.read_text() == "keep"
     assert not (tmp_path / "new.json").exists()
+
+
+@pytest.mark.parametrize(
+    "generator", [{"channels": 256, "blocks": [32] * 5}, {"channels": 8 << 40}, {"blocks": [10**9]}]
+)
+def test_a_model_whose_network_would_fill_the_memory_is_refused(model, refuse_model, generator):
+    document = json.loads((model / "config.json").read_text())
+    document.pop("sha256")
+    document["config"]["pipeline"]["method"]["generator"] |= generator
+    (model / "config.json").write_text(json.dumps(seal(document)))
+    refuse_model(model, model.name)
