@@ -14,6 +14,7 @@ from medtranslate.data.split import SplitSettings
 from medtranslate.data.visits import VisitSettings
 from medtranslate.errors import ConfigError
 from medtranslate.inference.settings import InferenceSettings
+from medtranslate.io.documents import read_text
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.methods.cgan import Cgan, CganSettings
 from medtranslate.methods.progression import Progression, ProgressionSettings
@@ -30,7 +31,7 @@ from medtranslate.preprocess.settings import (
 from medtranslate.settings import (
     Settings,
     apply_overrides,
-    read_yaml,
+    parse_yaml,
     validate_settings,
 )
 
@@ -41,6 +42,9 @@ from visits instead of contrasts, is built by :func:`build_progression`."""
 MethodSettings = Annotated[
     CganSettings | RegressionSettings | ProgressionSettings, Field(discriminator="name")
 ]
+
+_LARGEST_FILE_BYTES = 1 << 20
+"""A pipeline file has a few thousand bytes."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -258,10 +262,14 @@ def read_pipeline(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
     Raises:
         ConfigError: Every error at once, with line numbers.
     """
-    data = apply_overrides(read_yaml(path), overrides)
-    return validate_settings(
-        Pipeline, data, where=str(path), source=path.read_text(encoding="utf-8")
-    )
+    try:
+        text = read_text(path, largest=_LARGEST_FILE_BYTES)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give the path of a pipeline file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as text ({error})") from error
+    data = apply_overrides(parse_yaml(text, where=str(path)), overrides)
+    return validate_settings(Pipeline, data, where=str(path), source=text)
 
 
 def pipeline_from_json(data: dict[str, Any], *, where: str) -> Pipeline:

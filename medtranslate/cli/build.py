@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -92,5 +93,36 @@ def train(
         ahead = "simulate {} BASELINE --at 1y --out DIR"
         usual = "validate {} --data DATASET"
         return show_training(model, next_command=ahead if settings.is_progression else usual)
+
+    finish(context, job, as_json=as_json)
+
+
+@app.command("import", rich_help_panel=PANEL)
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Weights as .pt or .pth.")],
+    like: Annotated[
+        Path, typer.Option("--like", metavar="MODEL", help="Model whose network they are for.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="MODEL", help="Model folder to write; new or empty.")
+    ],
+    allow_pickle: Annotated[
+        bool,
+        typer.Option("--allow-pickle", help="Read tensors, and nothing else, out of a pickle."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put weights that another program saved into a model folder, without running the file."""
+
+    def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
+        from medtranslate.cli.output import Outcome
+        from medtranslate.workflows.import_weights import import_weights
+
+        sha256 = import_weights(file, like=like, out=out, allow_pickle=allow_pickle)
+        return Outcome({"model": str(out), "sha256": sha256}, (f"Model {out}",))
 
     finish(context, job, as_json=as_json)

@@ -30,7 +30,11 @@ class ProgressionGeneratorSettings(Settings):
     """Size of the progression network and what it may change."""
 
     channels: int = Field(
-        16, ge=8, multiple_of=8, description="Feature channels of the first level; then doubled."
+        16,
+        ge=8,
+        le=256,
+        multiple_of=8,
+        description="Feature channels of the first level; then doubled.",
     )
     levels: int = Field(3, ge=2, le=5, description="Resolutions, each half the one before.")
     monotone: bool = Field(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,6 +14,7 @@ from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.io import parse_bids_name, read_header, read_mask, read_volume, sidecar_path
 from medtranslate.io.atomic import write_text
 from medtranslate.io.dicom.location import holds_dicom
+from medtranslate.io.documents import read_document
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
 from medtranslate.metrics.scoring import score_against
@@ -336,14 +336,20 @@ def _own_scale(
 def _read_scale(prediction: Path) -> IntensityScale:
     path = sidecar_path(prediction)
     try:
-        return IntensityScale.from_json(json.loads(path.read_text(encoding="utf-8"))[SCALE_KEY])
+        document = read_document(path)
     except FileNotFoundError:
-        problem = "is absent"
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        problem = "cannot be read as JSON"
-    except (KeyError, TypeError, ValueError):
+        raise _refuse_sidecar(path, "is absent") from None
+    except (OSError, ValueError) as error:
+        raise _refuse_sidecar(path, "cannot be read as JSON") from error
+    try:
+        return IntensityScale.from_json(document[SCALE_KEY])
+    except (KeyError, TypeError, ValueError) as error:
         problem = f"has no usable {SCALE_KEY} (Offset, Factor, Unit)"
-    raise DatasetError(
+        raise _refuse_sidecar(path, problem) from error
+
+
+def _refuse_sidecar(path: Path, problem: str) -> DatasetError:
+    return DatasetError(
         f"{path}: the sidecar of the prediction {problem}. Put it back beside the prediction, or "
         "score with --scale shared"
     )

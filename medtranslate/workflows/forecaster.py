@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from medtranslate.checkpoint import LoadedModel, load_model
+from medtranslate.checkpoint import LoadedModel, check_weights, load_model
 from medtranslate.data.covariates import ConditionCode, Covariates
 from medtranslate.data.familiarity import TrainingRange, measure_traits
 from medtranslate.errors import CheckpointError, ConfigError
@@ -162,16 +162,18 @@ def load_forecaster(path: Path) -> Forecaster:
         raise CheckpointError(
             f"{model.folder}: made by another version of medtranslate:\n{error}"
         ) from error
-    build_progression_network(pipeline, num_conditions=0)  # refuses models of another task
+    with torch.device("meta"):  # takes no memory; refuses models of another task
+        build_progression_network(pipeline, num_conditions=0)
     try:
         code = ConditionCode.from_json(config[CONDITIONS_KEY])
         speeds = Speeds.from_json(config[SPEEDS_KEY])
         longest = float(config[INTERVALS_KEY][1])
-        network = build_progression_network(pipeline, num_conditions=code.size)
-        network.load_state_dict(model.weights)
-    except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+    except (KeyError, ValueError, IndexError, TypeError) as error:
         raise CheckpointError(
             f"{model.folder}: not a usable progression model ({error}); train it again"
         ) from error
+    check_weights(model, lambda: build_progression_network(pipeline, num_conditions=code.size))
+    network = build_progression_network(pipeline, num_conditions=code.size)
+    network.load_state_dict(model.weights)
     make_fabric(pipeline).to_device(network)
     return Forecaster(model, pipeline, network.eval(), code, speeds, longest)

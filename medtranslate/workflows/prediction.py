@@ -12,7 +12,7 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from medtranslate.checkpoint import LoadedModel, load_model
+from medtranslate.checkpoint import LoadedModel, check_weights, load_model
 from medtranslate.data.cases import Case
 from medtranslate.data.familiarity import Departure, TrainingRange, measure_traits
 from medtranslate.data.scans import Selector
@@ -310,13 +310,9 @@ def load_translator(path: Path, *, choices: InferenceChoices = _AS_THE_PIPELINE_
         raise CheckpointError(
             f"{model.folder}: made by another version of medtranslate:\n{error}"
         ) from error
+    check_weights(model, lambda: build_generator(pipeline))
     fabric = make_fabric(pipeline)
     generator = build_generator(pipeline)
-    try:
-        generator.load_state_dict(model.weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{model.folder}: the weights do not fit the network of its pipeline: {error}"
-        ) from error
+    generator.load_state_dict(model.weights)
     fabric.to_device(generator)
     return Translator(model, pipeline, generator.eval(), fabric, choices=choices)
