@@ -69,15 +69,39 @@ def measure_speeds(people: Iterable[tuple[Foresight, PreparedArrays, float]]) ->
 
 
 def _fit_speed(foresight: Foresight, arrays: PreparedArrays, years: float) -> float:
-    mask = training_mask(arrays)[0] > 0
-    target = arrays.target if arrays.target is not None else arrays.source
+    return find_scan_speed(
+        foresight,
+        source=arrays.source,
+        target=arrays.target if arrays.target is not None else arrays.source,
+        mask=training_mask(arrays),
+        years=years,
+    )
+
+
+def find_scan_speed(
+    foresight: Foresight,
+    *,
+    source: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor,
+    years: float,
+) -> float:
+    """The speed at which a baseline, let go, resembles another visit most; 1 if none helps.
+
+    Args:
+        foresight: What the model says of the baseline.
+        source: Shape ``(1, i, j, k)``; the baseline, normalised.
+        target: Same shape and unit; the other visit.
+        mask: Same shape, above 0 where both are known.
+        years: From the baseline to the other visit; negative if it was before.
+    """
+    inside = mask[0] > 0
+    real = target[0][inside]
     errors = [
-        float(
-            torch.mean((foresight.at(years, speed=float(speed)).image[0, 0] - target[0])[mask] ** 2)
-        )
+        float(torch.mean((foresight.at(years, speed=float(speed)).image[0, 0][inside] - real) ** 2))
         for speed in _TRIED
     ]
-    nothing = float(torch.mean((arrays.source[0] - target[0])[mask] ** 2))
+    nothing = float(torch.mean((source[0][inside] - real) ** 2))
     if min(errors) >= nothing:  # the model says nothing that helps: no speed can be told
         return 1.0
     return float(_TRIED[int(np.argmin(errors))])

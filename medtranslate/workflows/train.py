@@ -126,7 +126,7 @@ def train_in_locked(
         folder=out,
         progress=progress,
     )
-    weights = loop.run(resume=resume)
+    weights = task.finish(loop.run(resume=resume))
     scale = _typical_scale(cohort, prepared)
     config = {
         "pipeline": pipeline.model_dump(mode="json"),
