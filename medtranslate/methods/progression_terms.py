@@ -25,8 +25,8 @@ class ProgressionLossSettings(Settings):
     sparsity: float = Field(
         0.5,
         ge=0,
-        description="Weight of what is added, as its mean in the mask: few new places, and not what "
-        "noise or motion explains.",
+        description="Weight of what is added, as its mean in the mask: few new places, and not"
+        " what noise or motion explains.",
     )
     region: float = Field(
         0.1,

@@ -13,7 +13,7 @@ from medtranslate.data.durations import parse_durations
 from medtranslate.errors import ConfigError
 from medtranslate.preprocess.preparation import prepare
 from medtranslate.preprocess.settings import PreprocessSettings
-from medtranslate.workflows.foresight import Foresight
+from medtranslate.workflows.forecaster import AnyForesight
 from medtranslate.workflows.speeds import find_scan_speed
 
 
@@ -59,7 +59,7 @@ def parse_history(texts: Sequence[str]) -> tuple[PastScan, ...]:
 
 
 def observe_speed(
-    foresight: Foresight,
+    foresight: AnyForesight,
     history: Sequence[PastScan],
     *,
     settings: PreprocessSettings,

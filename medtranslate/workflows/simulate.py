@@ -26,8 +26,7 @@ from medtranslate.provenance import describe_run, git_commit, hash_json, softwar
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.report.trajectory import Frame, render_trajectory
 from medtranslate.volume import Volume
-from medtranslate.workflows.forecaster import Forecaster, load_forecaster
-from medtranslate.workflows.foresight import Foresight
+from medtranslate.workflows.forecaster import AnyForesight, Forecaster, load_forecaster
 from medtranslate.workflows.history import PastScan, observe_speed
 from medtranslate.workflows.marking import describe_mark
 from medtranslate.workflows.outputs import PROJECT
@@ -67,7 +66,7 @@ class _Baseline:
     prepared: Prepared
     region: np.ndarray
     region_name: str
-    foresight: Foresight
+    foresight: AnyForesight
     speed: float
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from medtranslate.methods.progression import Future
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.foresight import Foresight
 from medtranslate.workflows.training_start import training_mask
@@ -19,6 +20,13 @@ SPEEDS_KEY = "speeds"
 _TRIED = np.geomspace(0.25, 4.0, 13)
 _LEAST_SD = 0.05
 _UNKNOWN_SD = 0.35
+
+
+class Simulates(Protocol):
+    """What a model says of one baseline."""
+
+    def at(self, years: float, *, speed: float = 1.0) -> Future:
+        """The baseline some years on."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ def _fit_speed(foresight: Foresight, arrays: PreparedArrays, years: float) -> fl
 
 
 def find_scan_speed(
-    foresight: Foresight,
+    foresight: Simulates,
     *,
     source: torch.Tensor,
     target: torch.Tensor,

@@ -80,9 +80,7 @@ def run_progression(
             " into another; give each run of a progression its split.test_subjects"
         )
     with lock_folder(out):
-        train_in_locked(
-            pipeline, datasets, out, resume=resume, cache=None, progress=progress
-        )
+        train_in_locked(pipeline, datasets, out, resume=resume, cache=None, progress=progress)
         return validate_progression(out, datasets, out / "evaluation", progress=progress)
 
 
@@ -181,9 +179,7 @@ def _refuse_choices(choices: ValidationChoices) -> None:
 def _split_of(forecaster: Forecaster) -> Split:
     if "split" not in forecaster.model.config:
         raise CheckpointError(f"{forecaster.model.folder}: does not say who trained it")
-    return Split.from_json(
-        forecaster.model.config["split"], where=str(forecaster.model.folder)
-    )
+    return Split.from_json(forecaster.model.config["split"], where=str(forecaster.model.folder))
 
 
 def _simulate_cases(

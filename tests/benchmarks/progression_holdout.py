@@ -1,7 +1,7 @@
 """Scores a progression model on the held-out people of a simulated cohort whose truth is known.
 
-For each pair of visits: the change of volume of the region that was trained on and, of a cohort with
-atrophy, of the ventricles, which were not; and the PSNR where the true tissue changed, of the
+For each pair of visits: the change of volume of the region that was trained on and of the
+ventricles, which were not; and the PSNR where the true tissue changed, of the
 simulated follow-up and of "no change".
 
     python tests/benchmarks/progression_holdout.py RUN DATASET

@@ -68,9 +68,7 @@ class ChangeAnalysis(AbstractAnalysis):
         baseline = predictions[NO_CHANGE]
         model = next(iter(predictions))
         for method, prediction in predictions.items():
-            image = score_change(
-                baseline, yardstick.reference, prediction, mask=yardstick.mask
-            )
+            image = score_change(baseline, yardstick.reference, prediction, mask=yardstick.mask)
             values = {"years": followed.years, **asdict(image)}
             values["psnr_changed"] = _psnr_changed(followed, yardstick, prediction)
             if method == model:
@@ -86,7 +84,7 @@ class ChangeAnalysis(AbstractAnalysis):
         tables = [self._tally.tabulate(board, name) for name in _TABLES]
         section = Section(
             title="Change",
-            lead=f"{_LEAD}Protocol {board.protocol.name}, fingerprint {board.protocol.fingerprint}.",
+            lead=f"{_LEAD}Protocol {board.protocol.name}, {board.protocol.fingerprint}.",
             tables=tuple(table for table in tables if table is not None),
         )
         return Findings(
@@ -96,9 +94,7 @@ class ChangeAnalysis(AbstractAnalysis):
         )
 
 
-def _psnr_changed(
-    followed: Followed, yardstick: Yardstick, prediction: np.ndarray
-) -> float | None:
+def _psnr_changed(followed: Followed, yardstick: Yardstick, prediction: np.ndarray) -> float | None:
     """PSNR over the voxels that joined or left the region; None where none did."""
     if followed.today is None or followed.later is None:
         return None
