@@ -194,8 +194,22 @@ def _validate(
         arrays = prepared[pair.name]
         target = need_target(arrays, pair.name)
         with fabric.autocast():
-            future = _foresee(network, pair, arrays, code).at(pair.interval_years)
-        scores.append(score_on_grid(arrays, target, future.image[0]))
+            foresight = _foresee(network, pair, arrays, code)
+            future = foresight.at(pair.interval_years)
+        scores.append(
+            score_on_grid(arrays, target, future.image[0])
+            | _score_region(foresight, arrays, pair.interval_years)
+        )
         if picture is None:
             picture = draw_panels(arrays.source, future.image[0], target)
     return mean_scores(scores), picture
+
+
+def _score_region(foresight: Foresight, arrays: PreparedArrays, years: float) -> dict[str, float]:
+    """Share of the region's squared change that is explained: 0 for no change, at most 1."""
+    if arrays.label is None or arrays.later is None:
+        return {}
+    moved = foresight.region_at(arrays.label, years)[0]
+    unmoved = float((arrays.label - arrays.later).square().sum())
+    left = float((moved - arrays.later).square().sum())
+    return {"region": 1 - left / unmoved if unmoved else 0.0}
