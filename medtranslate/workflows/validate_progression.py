@@ -245,7 +245,7 @@ def _score(
     scans = {pipeline.name: future.scan} | {
         name: one.scan(today, prepared) for name, one in baselines.items()
     }
-    regions = {}
+    regions: dict[str, np.ndarray] = {}
     if region is not None:
         regions = {pipeline.name: future.region} | {
             name: one.region(region, today.geometry.spacing) for name, one in baselines.items()
@@ -305,8 +305,7 @@ def _describe(
     people = ", people seen in training among them" if marked else " on held-out people"
     names = {"train": "training", "val": "validation", "test": "held out"}
     parts = {
-        name: f"{len(split.subjects(part))} people"  # type: ignore[arg-type]  # keys of the table
-        for part, name in names.items()
+        names[part]: f"{len(split.subjects(part))} people" for part in ("train", "val", "test")
     }
     left_out = f"Left out, because the model was trained on them: {', '.join(seen)}."
     return EvaluationDetails(

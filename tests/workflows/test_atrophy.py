@@ -17,7 +17,7 @@ CHANGES = (
     "split.test=4",
     "train.num_steps=60",
     "train.batch_size=2",
-    "train.patch_size=[48, 56, 48]",
+    "train.patch_size=[40, 48, 40]",
     "method.adversary.weight=0",
 )
 

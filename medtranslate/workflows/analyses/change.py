@@ -69,7 +69,7 @@ class ChangeAnalysis(AbstractAnalysis):
         model = next(iter(predictions))
         for method, prediction in predictions.items():
             image = score_change(baseline, yardstick.reference, prediction, mask=yardstick.mask)
-            values = {"years": followed.years, **asdict(image)}
+            values: dict[str, float | None] = {"years": followed.years, **asdict(image)}
             values["psnr_changed"] = _psnr_changed(followed, yardstick, prediction)
             if method == model:
                 values["folded_percent"] = 100.0 * followed.folded
