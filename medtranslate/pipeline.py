@@ -18,6 +18,7 @@ from medtranslate.io.documents import read_text
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.methods.cgan import Cgan, CganSettings
 from medtranslate.methods.progression import Progression, ProgressionSettings
+from medtranslate.methods.reaction_diffusion import ReactionDiffusionSettings
 from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.metrics.rules import PROTOCOL_NAMES, ProtocolName
 from medtranslate.networks.generator import Generator
@@ -37,10 +38,12 @@ from medtranslate.settings import (
 
 METHODS: dict[str, Callable[..., AbstractMethod]] = {"cgan": Cgan, "regression": Regression}
 """Ways of learning the mapping, by the name the pipeline file gives them; progression, which learns
-from visits instead of contrasts, is built by :func:`build_progression`."""
+from visits instead of contrasts, is built by :func:`build_progression`, and reaction_diffusion has
+no network."""
 
 MethodSettings = Annotated[
-    CganSettings | RegressionSettings | ProgressionSettings, Field(discriminator="name")
+    CganSettings | RegressionSettings | ProgressionSettings | ReactionDiffusionSettings,
+    Field(discriminator="name"),
 ]
 
 _LARGEST_FILE_BYTES = 1 << 20
@@ -174,7 +177,9 @@ class Pipeline(Settings):
         shared = isinstance(self.preprocess.target_intensity, SharedIntensity)
         if not self.is_progression:
             if self.visits is not None:
-                raise ValueError("'visits' goes with method {name: progression} alone")
+                raise ValueError(
+                    "'visits' goes with method {name: progression} or {name: reaction_diffusion}"
+                )
             if self.source == self.target:
                 raise ValueError(
                     f"source and target are both '{self.source}'; name two contrasts, or set "
@@ -202,13 +207,22 @@ class Pipeline(Settings):
             )
         if self.preprocess.mask == "given":
             raise ValueError("method progression computes its mask; choose another preprocess.mask")
-        if self.grows_region and self.visits.labels is None:
+        self._names_a_region(self.visits)
+
+    def _names_a_region(self, visits: VisitSettings) -> None:
+        """What grows a region needs one; reaction and diffusion take nothing else."""
+        if self.grows_region and visits.labels is None:
             raise ValueError("method.generator.growing_region needs visits.labels")
+        if isinstance(self.method, ReactionDiffusionSettings):
+            if visits.labels is None:
+                raise ValueError("method reaction_diffusion grows a region: it needs visits.labels")
+            if visits.covariates:
+                raise ValueError("method reaction_diffusion knows of no visits.covariates")
 
     @property
     def is_progression(self) -> bool:
         """Whether the job follows visits of a person, instead of turning contrasts into others."""
-        return isinstance(self.method, ProgressionSettings)
+        return isinstance(self.method, ProgressionSettings | ReactionDiffusionSettings)
 
     @property
     def generator_settings(self) -> GeneratorSettings:
@@ -218,8 +232,8 @@ class Pipeline(Settings):
             ConfigError: If the pipeline follows visits.
         """
         self.need_translation()
-        if isinstance(self.method, ProgressionSettings):
-            raise TypeError("a progression network is no generator")
+        if isinstance(self.method, ProgressionSettings | ReactionDiffusionSettings):
+            raise TypeError("what follows visits is no generator")
         return self.method.generator
 
     def need_translation(self) -> None:

@@ -55,7 +55,13 @@ def run(
 
         choices = InferenceChoices(parse_memory(memory), engine, precision)
         settings = read_pipeline(pipeline, [*(overrides or ()), *choices.to_overrides()])
-        settings.need_translation()
+        if settings.is_progression:
+            from medtranslate.cli.summaries import show_validation
+            from medtranslate.workflows.validate_progression import run_progression
+
+            return show_validation(
+                run_progression(settings, data, out, resume=resume, progress=progress)
+            )
         if is_repeated(settings):
             from medtranslate.cli.summaries import show_cross_validation
 

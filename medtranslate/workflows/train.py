@@ -20,6 +20,7 @@ from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.methods.base import AbstractMethod
+from medtranslate.methods.reaction_diffusion import ReactionDiffusionSettings
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_method, read_pipeline
 from medtranslate.preprocess.cache import PreparedArrays
@@ -38,6 +39,7 @@ from medtranslate.workflows.preprocess import (
     prepare_cases,
 )
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.training_growth import fit_growth
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
 from medtranslate.workflows.training_progression import start_progression
 from medtranslate.workflows.training_scores import draw_panels, score_on_grid
@@ -115,18 +117,10 @@ def train_in_locked(
     }
     records = {case.name: describe_case(prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
-    fabric = make_fabric(pipeline)
-    start = _start_translation if pipeline.visits is None else start_progression
-    task = start(pipeline, cohort, prepared, fabric)
-    loop = TrainingLoop(
-        task.method,
-        task.sampler,
-        settings=pipeline.train,
-        validate=task.validate,
-        folder=out,
-        progress=progress,
-    )
-    weights = loop.run(resume=resume)
+    if isinstance(pipeline.method, ReactionDiffusionSettings):
+        weights, told = fit_growth(pipeline.method, cohort, prepared, progress=progress)
+    else:
+        weights, told = _learn(pipeline, cohort, prepared, out, resume=resume, progress=progress)
     scale = _typical_scale(cohort, prepared)
     seen = _training_range(cohort, prepared)
     config = {
@@ -134,7 +128,7 @@ def train_in_locked(
         "split": cohort.split.to_json(),
         INPUTS_KEY: _hash_inputs(cohort, prepared),
         RANGE_KEY: seen.to_json(),
-        **task.describe(weights),
+        **told,
     }
     data = describe_data(cohort)
     provenance = describe_run("train") | {"datasets": [p.name for p in datasets], DATA_KEY: data}
@@ -151,6 +145,30 @@ def train_in_locked(
     )
     sign_outputs(out, since=before, record=made, key=key)
     return out / "model"
+
+
+def _learn(
+    pipeline: Pipeline,
+    cohort: Cohort,
+    prepared: Mapping[str, PreparedArrays],
+    out: Path,
+    *,
+    resume: bool,
+    progress: Progress,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Train a network: its weights, and what the model folder records of its kind."""
+    start = _start_translation if pipeline.visits is None else start_progression
+    task = start(pipeline, cohort, prepared, make_fabric(pipeline))
+    loop = TrainingLoop(
+        task.method,
+        task.sampler,
+        settings=pipeline.train,
+        validate=task.validate,
+        folder=out,
+        progress=progress,
+    )
+    weights = task.finish(loop.run(resume=resume))
+    return weights, task.describe(weights)
 
 
 def _start_translation(
