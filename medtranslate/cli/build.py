@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from medtranslate.cli.app import app, finish
 from medtranslate.cli.options import (
     Data,
+    DryRun,
     EngineName,
     Json,
     Memory,
@@ -22,6 +24,7 @@ from medtranslate.cli.options import (
 if TYPE_CHECKING:
     # Help must answer at once: what runs and prints a command is imported when one is run.
     from medtranslate.cli.output import Outcome
+    from medtranslate.pipeline import Pipeline
     from medtranslate.workflows.progress import Progress
 
 PANEL = "Build a model"
@@ -35,6 +38,7 @@ def run(
     out: Run,
     overrides: Overrides = None,
     resume: Resume = False,
+    dry_run: DryRun = False,
     memory: Memory = None,
     engine: EngineName = None,
     precision: Precision = None,
@@ -55,6 +59,9 @@ def run(
         choices = InferenceChoices(parse_memory(memory), engine, precision)
         settings = read_pipeline(pipeline, [*(overrides or ()), *choices.to_overrides()])
         settings.need_translation()
+        if dry_run:
+            return _show_sizing(settings, progress)
+        settings = _fit(settings, out if resume else None, progress)
         if is_repeated(settings):
             from medtranslate.cli.summaries import show_cross_validation
 
@@ -75,6 +82,7 @@ def train(
     out: Run,
     overrides: Overrides = None,
     resume: Resume = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Train a model and write the run folder."""
@@ -88,9 +96,29 @@ def train(
         from medtranslate.workflows.train import train as train_model
 
         settings = read_pipeline(pipeline, overrides or ())
+        if dry_run:
+            return _show_sizing(settings, progress)
+        settings = _fit(settings, out if resume else None, progress)
         model = train_model(settings, data, out, resume=resume, progress=progress)
         ahead = "simulate {} BASELINE --at 1y --out DIR"
         usual = "validate {} --data DATASET"
         return show_training(model, next_command=ahead if settings.is_progression else usual)
 
     finish(context, job, as_json=as_json)
+
+
+def _fit(pipeline: Pipeline, run: Path | None, progress: Progress) -> Pipeline:
+    """The pipeline with the sizes that this machine can train in its time."""
+    if pipeline.train.min_steps is None:
+        return pipeline
+    from medtranslate.workflows.sizing import fit_to_machine
+
+    return fit_to_machine(pipeline, run=run, progress=progress).pipeline
+
+
+def _show_sizing(pipeline: Pipeline, progress: Progress) -> Outcome:
+    """What would be trained here."""
+    from medtranslate.cli.summaries import show_sizing
+    from medtranslate.workflows.sizing import fit_to_machine
+
+    return show_sizing(fit_to_machine(pipeline, progress=progress))

@@ -33,7 +33,8 @@ from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
-from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY, make_fabric
+from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY
 from medtranslate.workflows.views import predict_levelled_views
 
 _AS_THE_PIPELINE_SAYS = InferenceChoices()

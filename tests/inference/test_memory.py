@@ -1,4 +1,4 @@
-"""Free memory is what the machine and the process's group leave; errors for want of it are known."""
+"""Free is what the machine and the process's group leave; errors for want of memory are known."""
 
 import numpy as np
 import pytest
