@@ -61,6 +61,12 @@ class TrainingSettings(Settings):
     time_budget: str | None = Field(
         None, pattern=r"^\d+[smh]$", description="Wall time such as 90s, 20m or 2h."
     )
+    min_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Updates that time_budget must allow: on a machine too slow for them, the patch"
+        " and generator.channels are made smaller before the start, as far as needed.",
+    )
     patch_size: tuple[int, int, int] = Field(
         (80, 96, 80), description="Voxels of a training patch along (i, j, k)."
     )
@@ -93,6 +99,8 @@ class TrainingSettings(Settings):
     def _has_one_length(self) -> TrainingSettings:
         if (self.num_steps is None) == (self.time_budget is None):
             raise ValueError("give either num_steps or time_budget, not both and not neither")
+        if self.min_steps is not None and self.time_budget is None:
+            raise ValueError("min_steps goes with time_budget")
         return self
 
     @property
@@ -160,6 +168,8 @@ class Pipeline(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Pipeline:
         self._speaks_of_visits()
+        if self.is_progression and self.train.min_steps is not None:
+            raise ValueError("train.min_steps goes with methods that turn a contrast into another")
         if (self.preprocess.mask == "given") != (self.mask is not None):
             raise ValueError("preprocess.mask: given and a top-level 'mask' selector go together")
         divisor = self.method.generator.divisor

@@ -21,10 +21,11 @@ from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native_motion import carry_displacement, carry_image, pull
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.volume import Volume
+from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.foresight import Foresight, look_ahead
 from medtranslate.workflows.foresight_growth import GrowthForesight, foresee_growth
 from medtranslate.workflows.speeds import SPEEDS_KEY, Speeds
-from medtranslate.workflows.train import RANGE_KEY, make_fabric
+from medtranslate.workflows.train import RANGE_KEY
 from medtranslate.workflows.training_growth import rates_from_weights
 from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY, nearness_of
 

@@ -29,6 +29,7 @@ from medtranslate.settings import format_yaml
 from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
+from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import DATA_KEY, describe_data, describe_model
@@ -39,6 +40,7 @@ from medtranslate.workflows.preprocess import (
     prepare_cases,
 )
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.training_cost import need_training_memory
 from medtranslate.workflows.training_growth import fit_growth
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
 from medtranslate.workflows.training_progression import start_progression
@@ -87,6 +89,7 @@ def train(
         ConfigError: If ``out`` holds a run and ``resume`` is not set, one of another pipeline, or
             one that is being written.
         DatasetError: If scans cannot be paired or people would leak between the splits.
+        MemoryShortageError: If an update would not fit the memory.
         StopRequested: If somebody asked to stop; ``resume`` goes on.
     """
     with lock_folder(out):
@@ -107,6 +110,8 @@ def train_in_locked(
     """:func:`train` for whoever has locked ``out`` already."""
     key, before = load_signing_key(), take_snapshot(out)
     cohort = assemble_cohort(pipeline, datasets)
+    if not pipeline.is_progression:
+        need_training_memory(pipeline, make_fabric(pipeline))
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
     people = [*cohort.part("train"), *cohort.part("val")]
@@ -211,18 +216,6 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
         return
     text = format_yaml(pipeline.model_dump(mode="json"))
     write_text(recorded, text)
-
-
-def make_fabric(pipeline: Pipeline) -> Fabric:
-    """Device and precision; bf16 autocast where the processor computes in it."""
-    precision = pipeline.train.precision
-    if precision == "auto":
-        if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
-        else:
-            fast = torch.cpu._is_avx512_bf16_supported()
-        precision = "bf16-mixed" if fast else "32-true"
-    return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
 def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> IntensityScale:
