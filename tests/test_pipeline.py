@@ -119,4 +119,4 @@ def test_a_time_budget_is_in_seconds(budget: str, seconds: float) -> None:
 def test_the_table_of_methods_is_that_of_the_schema() -> None:
     choices = Pipeline.model_json_schema()["properties"]["method"]["discriminator"]["mapping"]
 
-    assert set(choices) == {*METHODS, "progression"}
+    assert set(choices) == {*METHODS, "progression", "reaction_diffusion"}

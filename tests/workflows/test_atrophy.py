@@ -14,6 +14,7 @@ pytestmark = pytest.mark.slow
 
 CHANGES = (
     "visits.covariates=[age, diagnosis, education_years]",
+    "split.stratify_by=diagnosis",
     "split.test=4",
     "train.num_steps=60",
     "train.batch_size=2",
