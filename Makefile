@@ -7,9 +7,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := runs/demo
+MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-clinic check format-check lint types contracts doctest docs format \
+.PHONY: help demo bench test test-clinic fuzz check format-check lint types contracts doctest docs format \
         install system system-dicom constraints schema clean
 
 help:
@@ -17,6 +18,7 @@ help:
 	@echo "make bench    install, then measure speed beside the usual ways, and write the page of results"
 	@echo "make test     install, then the fast tests"
 	@echo "make test-clinic  (root) DICOM against Orthanc, dciodvfy and dcm2niix, which it installs"
+	@echo "make fuzz     read damaged and hostile files for 10 minutes (MINUTES=N for another time)"
 	@echo "make check    what CI runs: format, lint, types, contracts, tests, doctests, docs"
 	@echo "make format   put the code in shape"
 	@echo "make docs     build the documentation into site/"
@@ -71,6 +73,10 @@ test-clinic: $(STAMP)
 	apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes \
 	  --no-install-recommends dcm2niix dicom3tools orthanc orthanc-dicomweb
 	$(BIN)/python -m pytest -m clinic
+
+# What is neither read nor refused by name is kept below tests/findings; the tests read it again.
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
 
 check: format-check lint types contracts test doctest docs
 	@echo "==> all checks passed"

@@ -33,6 +33,10 @@ class CheckpointError(MedTranslateError):
     """A model folder or a training checkpoint is incomplete, altered or of another kind."""
 
 
+class MemoryShortageError(MedTranslateError):
+    """What was asked for needs more memory than there is; says how much, and what needs less."""
+
+
 class MissingExtraError(MedTranslateError):
     """An optional dependency is not installed."""
 

@@ -14,9 +14,11 @@ from medtranslate.data.split import SplitSettings
 from medtranslate.data.visits import VisitSettings
 from medtranslate.errors import ConfigError
 from medtranslate.inference.settings import InferenceSettings
+from medtranslate.io.documents import read_text
 from medtranslate.methods.base import AbstractMethod
 from medtranslate.methods.cgan import Cgan, CganSettings
 from medtranslate.methods.progression import Progression, ProgressionSettings
+from medtranslate.methods.reaction_diffusion import ReactionDiffusionSettings
 from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.metrics.rules import PROTOCOL_NAMES, ProtocolName
 from medtranslate.networks.generator import Generator
@@ -30,17 +32,22 @@ from medtranslate.preprocess.settings import (
 from medtranslate.settings import (
     Settings,
     apply_overrides,
-    read_yaml,
+    parse_yaml,
     validate_settings,
 )
 
 METHODS: dict[str, Callable[..., AbstractMethod]] = {"cgan": Cgan, "regression": Regression}
 """Ways of learning the mapping, by the name the pipeline file gives them; progression, which learns
-from visits instead of contrasts, is built by :func:`build_progression`."""
+from visits instead of contrasts, is built by :func:`build_progression`, and reaction_diffusion has
+no network."""
 
 MethodSettings = Annotated[
-    CganSettings | RegressionSettings | ProgressionSettings, Field(discriminator="name")
+    CganSettings | RegressionSettings | ProgressionSettings | ReactionDiffusionSettings,
+    Field(discriminator="name"),
 ]
+
+_LARGEST_FILE_BYTES = 1 << 20
+"""A pipeline file has a few thousand bytes."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -53,6 +60,12 @@ class TrainingSettings(Settings):
     )
     time_budget: str | None = Field(
         None, pattern=r"^\d+[smh]$", description="Wall time such as 90s, 20m or 2h."
+    )
+    min_steps: int | None = Field(
+        None,
+        ge=1,
+        description="Updates that time_budget must allow: on a machine too slow for them, the patch"
+        " and generator.channels are made smaller before the start, as far as needed.",
     )
     patch_size: tuple[int, int, int] = Field(
         (80, 96, 80), description="Voxels of a training patch along (i, j, k)."
@@ -86,6 +99,8 @@ class TrainingSettings(Settings):
     def _has_one_length(self) -> TrainingSettings:
         if (self.num_steps is None) == (self.time_budget is None):
             raise ValueError("give either num_steps or time_budget, not both and not neither")
+        if self.min_steps is not None and self.time_budget is None:
+            raise ValueError("min_steps goes with time_budget")
         return self
 
     @property
@@ -153,6 +168,8 @@ class Pipeline(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> Pipeline:
         self._speaks_of_visits()
+        if self.is_progression and self.train.min_steps is not None:
+            raise ValueError("train.min_steps goes with methods that turn a contrast into another")
         if (self.preprocess.mask == "given") != (self.mask is not None):
             raise ValueError("preprocess.mask: given and a top-level 'mask' selector go together")
         divisor = self.method.generator.divisor
@@ -170,7 +187,9 @@ class Pipeline(Settings):
         shared = isinstance(self.preprocess.target_intensity, SharedIntensity)
         if not self.is_progression:
             if self.visits is not None:
-                raise ValueError("'visits' goes with method {name: progression} alone")
+                raise ValueError(
+                    "'visits' goes with method {name: progression} or {name: reaction_diffusion}"
+                )
             if self.source == self.target:
                 raise ValueError(
                     f"source and target are both '{self.source}'; name two contrasts, or set "
@@ -198,13 +217,22 @@ class Pipeline(Settings):
             )
         if self.preprocess.mask == "given":
             raise ValueError("method progression computes its mask; choose another preprocess.mask")
-        if self.grows_region and self.visits.labels is None:
+        self._names_a_region(self.visits)
+
+    def _names_a_region(self, visits: VisitSettings) -> None:
+        """What grows a region needs one; reaction and diffusion take nothing else."""
+        if self.grows_region and visits.labels is None:
             raise ValueError("method.generator.growing_region needs visits.labels")
+        if isinstance(self.method, ReactionDiffusionSettings):
+            if visits.labels is None:
+                raise ValueError("method reaction_diffusion grows a region: it needs visits.labels")
+            if visits.covariates:
+                raise ValueError("method reaction_diffusion knows of no visits.covariates")
 
     @property
     def is_progression(self) -> bool:
         """Whether the job follows visits of a person, instead of turning contrasts into others."""
-        return isinstance(self.method, ProgressionSettings)
+        return isinstance(self.method, ProgressionSettings | ReactionDiffusionSettings)
 
     @property
     def generator_settings(self) -> GeneratorSettings:
@@ -214,8 +242,8 @@ class Pipeline(Settings):
             ConfigError: If the pipeline follows visits.
         """
         self.need_translation()
-        if isinstance(self.method, ProgressionSettings):
-            raise TypeError("a progression network is no generator")
+        if isinstance(self.method, ProgressionSettings | ReactionDiffusionSettings):
+            raise TypeError("what follows visits is no generator")
         return self.method.generator
 
     def need_translation(self) -> None:
@@ -258,10 +286,14 @@ def read_pipeline(path: Path, overrides: Sequence[str] = ()) -> Pipeline:
     Raises:
         ConfigError: Every error at once, with line numbers.
     """
-    data = apply_overrides(read_yaml(path), overrides)
-    return validate_settings(
-        Pipeline, data, where=str(path), source=path.read_text(encoding="utf-8")
-    )
+    try:
+        text = read_text(path, largest=_LARGEST_FILE_BYTES)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file; give the path of a pipeline file") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read as text ({error})") from error
+    data = apply_overrides(parse_yaml(text, where=str(path)), overrides)
+    return validate_settings(Pipeline, data, where=str(path), source=text)
 
 
 def pipeline_from_json(data: dict[str, Any], *, where: str) -> Pipeline:

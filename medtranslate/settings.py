@@ -6,7 +6,6 @@ import difflib
 import json
 import re
 from collections.abc import Hashable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -20,6 +19,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+
+_DEEPEST = 32
+"""Levels of YAML; a pipeline file has six."""
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
@@ -65,38 +67,41 @@ def _construct_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Ha
 _StrictLoader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML file as pure data.
+def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
+    """Parse YAML text as pure data.
+
+    Args:
+        text: What the file holds.
+        where: Names it in messages.
 
     Raises:
-        ConfigError: If the file is absent, is not YAML, repeats a key, uses anchors or tags, or
-            does not hold a mapping.
+        ConfigError: If it is not YAML, repeats a key, uses anchors or tags, is nested deeper than
+            anything here, or does not hold a mapping.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; give the path of a pipeline file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as text ({error})") from error
-    return parse_yaml(text, where=str(path))
-
-
-def parse_yaml(text: str, *, where: str) -> dict[str, Any]:
-    """Parse YAML text as pure data; ``where`` names it in messages. Raises as :func:`read_yaml`."""
-    try:
-        for event in yaml.parse(text, Loader=_StrictLoader):
-            if getattr(event, "anchor", None) is not None:
-                line = event.start_mark.line + 1 if event.start_mark else 0
-                raise ConfigError(f"{where}:{line}: anchors and aliases are not read; write it out")
+        _refuse_traps(text, where)
         data = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - the loader builds plain data only
     except ConfigError as error:
         message = str(error)
         raise ConfigError(message if message.startswith(where) else f"{where}: {message}") from None
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter: a number of thousands of digits
         raise ConfigError(f"{where}: not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected 'key: value' lines, found {type(data).__name__}")
     return data
+
+
+def _refuse_traps(text: str, where: str) -> None:
+    """Refuse what costs more to build than to write: anchors, and nesting without end."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_StrictLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if getattr(event, "anchor", None) is not None:
+            raise ConfigError(f"{where}:{line}: anchors and aliases are not read; write it out")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ConfigError(f"{where}:{line}: is nested more than {_DEEPEST} levels deep")
 
 
 def format_yaml(data: dict[str, Any]) -> str:

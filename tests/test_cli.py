@@ -47,6 +47,7 @@ COMMANDS = {
     "schema": (),
     "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out"),
     "plan": ("--coverage", "--margin-max", "--out"),
+    "import": ("FILE", "--like", "--out", "--allow-pickle"),
     "listen": ("--port", "--model", "--send-to"),
     "export": ("MODEL", "--to", "--out", "monai-bundle", "onnx", "openvino", "huggingface"),
     "bids": ("BIDS_DIR", "OUT_DIR", "LEVEL", "--model", "--participant-label"),

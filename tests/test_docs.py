@@ -16,7 +16,7 @@ import typer
 
 from medtranslate.cli import app
 from medtranslate.pipeline import Pipeline, read_pipeline
-from medtranslate.settings import parse_yaml, read_yaml, validate_settings
+from medtranslate.settings import parse_yaml, validate_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -80,7 +80,8 @@ def test_a_pipeline_is_valid(path: Path) -> None:
 @pytest.mark.parametrize("block", list(blocks("yaml")), ids=str)
 def test_yaml_in_the_documentation_is_a_valid_pipeline_or_part_of_one(block: Block) -> None:
     shown = parse_yaml(block.text, where=str(block))
-    whole = merge(read_yaml(ROOT / "pipelines" / "t1w_to_t2w.yaml"), shown)
+    text = (ROOT / "pipelines" / "t1w_to_t2w.yaml").read_text("utf-8")
+    whole = merge(parse_yaml(text, where="t1w_to_t2w.yaml"), shown)
 
     assert validate_settings(Pipeline, whole, where=str(block), source=block.text)
 

@@ -205,18 +205,52 @@ def pickles(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
             yield from names & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-        if called(node) in {"torch.load", "torch.save", "torch.jit.load", "pd.read_pickle"}:
+        if called(node) in {"torch.save", "torch.jit.load", "pd.read_pickle"}:
             yield called(node)
+        if isinstance(node, ast.Call) and called(node) == "torch.load":
+            safe = keyword(node, "weights_only")
+            if not (isinstance(safe, ast.Constant) and safe.value is True):
+                yield "torch.load without weights_only=True"
         if isinstance(node, ast.Call) and keyword(node, "allow_pickle") is not None:
             yield f"{called(node)}(allow_pickle=...)"
 
 
 @pytest.mark.parametrize(
     "line",
-    ["import pickle", "from joblib import load", "torch.load(p)", "np.load(p, allow_pickle=1)"],
+    [
+        "import pickle",
+        "from joblib import load",
+        "torch.load(p)",
+        "torch.load(p, weights_only=False)",
+        "torch.load(p, weights_only=safe)",
+        "np.load(p, allow_pickle=1)",
+    ],
 )
 def test_a_pickle_is_found(line: str) -> None:
     assert list(pickles(ast.parse(line)))
+
+
+def test_foreign_weights_come_in_one_way() -> None:
+    readers = [
+        relative(path)
+        for path in modules(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if called(node) == "torch.load"
+    ]
+
+    assert readers == ["medtranslate/checkpoint/foreign.py"]
+
+
+def test_json_comes_in_one_way() -> None:
+    readers = {
+        relative(path)
+        for path in modules(PACKAGE)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if called(node) in {"json.load", "json.loads", "pd.read_json"}
+    }
+
+    # The second copies plain data of ours.
+    assert readers == {"medtranslate/io/documents.py", "medtranslate/settings.py"}
 
 
 def length(function: Function) -> int:

@@ -41,6 +41,24 @@ def change(**values: object) -> dict[str, Any]:
     return data
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "job.yaml: no such file"),
+        (b"\xff\xfe\x00", "job.yaml: cannot be read as text"),
+        (bytes(1 << 21), "job.yaml: cannot be read as text .holds more than 1,048,576 bytes"),
+    ],
+)
+def test_a_file_that_is_no_text_is_named(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    if content is not None:
+        (tmp_path / "job.yaml").write_bytes(content)
+
+    with pytest.raises(ConfigError, match=message):
+        read_pipeline(tmp_path / "job.yaml")
+
+
 def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
     pipeline = read_pipeline(write(tmp_path, SMALLEST))
 

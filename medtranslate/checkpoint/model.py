@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from medtranslate.checkpoint.sealing import (
     parse_tensors,
@@ -144,6 +145,29 @@ def load_model(path: Path) -> LoadedModel:
     provenance = read_json(folder / PROVENANCE_FILE)
     weights = parse_tensors(raw, folder / WEIGHTS_FILE)
     return LoadedModel(weights, config, scale, provenance, str(document["sha256"]), folder)
+
+
+def check_weights(model: LoadedModel, build: Callable[[], nn.Module]) -> None:
+    """Refuse weights that are not those of a network, before any memory is taken for it.
+
+    Args:
+        model: The model.
+        build: Builds the network that its configuration describes.
+
+    Raises:
+        CheckpointError: If a tensor is missing, or there is one that the network does not have, or
+            has in another shape or type.
+    """
+    with torch.device("meta"):
+        expected = {name: (one.shape, one.dtype) for name, one in build().state_dict().items()}
+    found = {name: (one.shape, one.dtype) for name, one in model.weights.items()}
+    names = expected.keys() | found.keys()
+    wrong = sorted(name for name in names if expected.get(name) != found.get(name))
+    if wrong:
+        raise CheckpointError(
+            f"{model.folder}: the weights do not fit the network of its pipeline: {len(wrong)}"
+            f" tensors differ, the first is {wrong[0]}. Copy the model folder again"
+        )
 
 
 def _independent(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

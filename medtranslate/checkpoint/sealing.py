@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from medtranslate.errors import CheckpointError
+from medtranslate.io.documents import read_document, read_regular
+from medtranslate.io.scan import memory_bytes
 from medtranslate.provenance import hash_json
 
 
@@ -45,27 +46,44 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        CheckpointError: If the file is absent or does not hold a JSON object.
+        CheckpointError: If the file is absent, leads out of its folder, or does not hold a JSON
+            object.
     """
+    _refuse_link(path)
     try:
-        data = json.loads(read_bytes(path))
-    except (ValueError, RecursionError) as error:
+        return read_document(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except ValueError as error:
         raise CheckpointError(f"{path}: not valid JSON ({error}); altered or cut off") from error
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, found {type(data).__name__}")
-    return data
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a whole file.
+    """Read a whole file, as long as this machine's memory holds it.
 
     Raises:
-        CheckpointError: If it cannot be read.
+        CheckpointError: If it cannot be read, or leads out of its folder.
     """
+    _refuse_link(path)
     try:
-        return path.read_bytes()
+        return read_regular(path, largest=memory_bytes())
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        raise _unreadable(path, error) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}. Copy the folder again") from error
+
+
+def _refuse_link(path: Path) -> None:
+    """A folder that came from elsewhere must not make us read what lies beside it."""
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        raise CheckpointError(
+            f"{path}: is a link that leads out of its folder, so it is not read. Copy the folder"
+            " with its contents (cp -rL)"
+        )
+
+
+def _unreadable(path: Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"{path}: cannot be read ({error.strerror or error})")
 
 
 def parse_tensors(raw: bytes, path: Path) -> dict[str, Tensor]:

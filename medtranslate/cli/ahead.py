@@ -31,6 +31,14 @@ def simulate(
         list[str] | None,
         typer.Option("--covariate", metavar="NAME=VALUE", help="As in age=63; may be repeated."),
     ] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--history",
+            metavar="FILE=TIME",
+            help="Earlier scan and how long before, as in old.nii.gz=1y; may be repeated.",
+        ),
+    ] = None,
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=0, help="Futures drawn for the spread.")
     ] = 20,
@@ -46,6 +54,7 @@ def simulate(
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.summaries_ahead import show_simulation
         from medtranslate.data.durations import parse_assignments, parse_durations
+        from medtranslate.workflows.history import parse_history
         from medtranslate.workflows.simulate import simulate as simulate_futures
 
         return show_simulation(
@@ -56,6 +65,7 @@ def simulate(
                 out,
                 region=region,
                 covariates=parse_assignments(covariate or ()),
+                history=parse_history(history or ()),
                 samples=samples,
                 seed=seed,
                 progress=progress,

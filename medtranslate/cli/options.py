@@ -19,6 +19,9 @@ Overrides = Annotated[
     typer.Option("--set", metavar="key=value", help="Change one value of the pipeline file."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Measure this machine, say what would be trained, stop.")
+]
 Run = Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to write.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Run folder or its model/ folder.")]

@@ -64,6 +64,10 @@ class BarProgress:
         if self._task is not None:
             self._bars.update(self._task, completed=done, note=note)
 
+    def tell(self, text: str) -> None:
+        """A line above the bars."""
+        self._bars.console.print(Text(text))
+
     def _finish(self) -> None:
         if self._task is not None:
             total = self._bars.tasks[-1].total
@@ -109,6 +113,10 @@ class LineProgress:
         left = (now - self._began) * (1 - share) / share if share > 0 else None
         remaining = "" if left is None else f", {format_seconds(left)} left"
         self._console.print(Text(f"{self._name}: {share:.0%}{remaining}  {note}".rstrip()))
+
+    def tell(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(Text(text))
 
 
 def tell_loading(progress: Told) -> None:

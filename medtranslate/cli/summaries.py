@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from medtranslate.workflows.listen import Listening
     from medtranslate.workflows.preprocess import PreprocessingResult
     from medtranslate.workflows.run import RunResult
+    from medtranslate.workflows.sizing import Sizing
     from medtranslate.workflows.translate import TranslatedScan, Translation
     from medtranslate.workflows.validate import Validation
     from medtranslate.workflows.validate_cohort import CohortValidation
@@ -95,6 +96,11 @@ def show_training(model: Path, *, next_command: str) -> Outcome:
         Text.assemble(("Next  ", "bold"), f"medtranslate {next_command.format(model.parent)}"),
     )
     return Outcome({"model": str(model)}, lines)
+
+
+def show_sizing(sizing: Sizing) -> Outcome:
+    """What a training would be on this machine."""
+    return Outcome(sizing.to_json(), (Text(sizing.describe()),))
 
 
 def show_translation(translation: Translation) -> Outcome:

@@ -137,8 +137,13 @@ def validate(
 
         tell_loading(progress)
         from medtranslate.cli.summaries import show_validation
+        from medtranslate.errors import ConfigError
         from medtranslate.inference.settings import InferenceChoices, parse_memory
         from medtranslate.workflows.validate import validate as validate_model
+        from medtranslate.workflows.validate_progression import (
+            follows_visits,
+            validate_progression,
+        )
         from medtranslate.workflows.validation_choices import ValidationChoices
 
         choices = ValidationChoices(
@@ -152,6 +157,14 @@ def validate(
             even_though_seen=even_though_seen,
             inference=InferenceChoices(parse_memory(memory), engine, precision),
         )
+        if follows_visits(model):
+            if cluster is not None:
+                raise ConfigError(
+                    "--cluster: a progression model is validated on this machine; leave it out"
+                )
+            return show_validation(
+                validate_progression(model, data, out, choices=choices, progress=progress)
+            )
         if cluster is not None:
             from medtranslate.cli.summaries import show_cohort_validation
             from medtranslate.workflows.validate_cohort import validate_on_cluster

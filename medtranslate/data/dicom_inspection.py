@@ -101,11 +101,11 @@ def _tell_once(findings: list[Finding]) -> list[Finding]:
 def _examine_rest(contents: Contents) -> list[Finding]:
     findings = []
     if contents.unreadable:
-        text = "damaged: files that begin as DICOM and cannot be read"
+        text = "damaged: files of DICOM that cannot be read"
         findings.append(Finding("error", contents.unreadable, text, "fetch them again"))
     if contents.num_absent:
-        text = f"the DICOMDIR lists {contents.num_absent} files that are not there"
-        findings.append(Finding("error", (), text, "copy the whole medium again"))
+        text = f"{contents.num_absent} files are named that are not there"
+        findings.append(Finding("error", (), text, "fetch or copy all of it again"))
     if contents.num_foreign:
         files = _count(contents.num_foreign, "file is", "files are")
         text = f"{files} not DICOM and passed over"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -23,6 +22,7 @@ from medtranslate.data.table import index_table, read_table
 from medtranslate.data.visit_times import read_visit_days
 from medtranslate.errors import DatasetError
 from medtranslate.io import parse_bids_name, scan_suffix
+from medtranslate.io.documents import read_document
 from medtranslate.io.naming import ENTITY_ORDER
 
 _SKIPPED_FOLDERS = ("sourcedata", "code", "stimuli", "phenotype")
@@ -294,9 +294,7 @@ def read_description(root: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_document(path)
     except (OSError, ValueError):
-        return {}
-    if not isinstance(data, dict):
         return {}
     return {key: value for key, value in data.items() if isinstance(value, str)}

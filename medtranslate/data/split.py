@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic import Field, model_validator
 
 from medtranslate.data.scans import PARTS, Part
 from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.io.documents import read_document
 from medtranslate.provenance import hash_json
 from medtranslate.settings import Settings
 
@@ -129,17 +129,8 @@ def read_split(path: Path) -> Split:
     Raises:
         DatasetError: If it is not one, names a person twice, or was changed since it was written.
     """
-
-    def refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        for key in keys:
-            if keys.count(key) > 1:
-                parts = " and ".join(str(value) for name, value in pairs if name == key)
-                raise DatasetError(f"{path}: {key} is given twice ({parts}); keep one")
-        return dict(pairs)
-
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=refuse_repeats)
+        data = read_document(path)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read as a split file ({error})") from error
     return Split.from_json(data, where=str(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from medtranslate.data.scans import (
 )
 from medtranslate.errors import DatasetError
 from medtranslate.io.dicom.location import holds_dicom
+from medtranslate.io.documents import read_text
 
 REQUIRED_COLUMNS = ("subject", "contrast", "path")
 SCAN_COLUMNS = (*REQUIRED_COLUMNS, "session", "mask", "days")
@@ -27,6 +28,7 @@ may differ from visit to visit."""
 
 _MISSING = ("", "n/a")
 _MAX_ERRORS = 20
+_MOST_CELLS = 5_000_000
 
 
 def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
@@ -35,27 +37,35 @@ def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
     In a CSV file, comma, semicolon and tab are told apart by the header line.
 
     Raises:
-        DatasetError: If the file cannot be read as text, or a row is longer than the header.
+        DatasetError: If the file cannot be read as text or holds too much, or a row is longer
+            than the header.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read as a UTF-8 table ({error})") from error
     header = text.partition("\n")[0]
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-    rows: list[tuple[int, dict[str, str]]] = []
-    for row in reader:
+    try:
+        return list(_read_rows(path, reader))
+    except csv.Error as error:
+        raise DatasetError(f"{path}:{reader.line_num}: is not a table ({error})") from error
+
+
+def _read_rows(path: Path, reader: csv.DictReader[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    reader.fieldnames = names = [name.strip() for name in reader.fieldnames or ()]
+    for number, row in enumerate(reader, 1):
         if None in row:
             raise DatasetError(
                 f"{path}:{reader.line_num}: has more values than the header has columns; "
                 "quote values that hold a separator"
             )
+        if number * len(names) > _MOST_CELLS:
+            raise DatasetError(f"{path}: holds more than {_MOST_CELLS:,} cells; divide it")
         cells = {key: (value or "").strip() for key, value in row.items()}
         cells = {key: "" if value in _MISSING else value for key, value in cells.items()}
-        rows.append((reader.line_num, cells))
-    return rows
+        yield reader.line_num, cells
 
 
 @dataclass(frozen=True)

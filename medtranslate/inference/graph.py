@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from medtranslate.errors import MissingExtraError
 from medtranslate.io.atomic import write_json
+from medtranslate.io.documents import read_document
 from medtranslate.provenance import hash_bytes, hash_file, hash_json
 
 _NAME = "graph.xml"
@@ -107,7 +107,7 @@ def export_graph(network: nn.Module, example: Tensor, folder: Path) -> Path:
 
 def _is_whole(entry: Path) -> bool:
     try:
-        recorded = json.loads((entry / "files.json").read_text(encoding="utf-8"))
+        recorded = read_document(entry / "files.json")
         return all(hash_file(entry / name) == digest for name, digest in recorded.items())
     except (OSError, ValueError, AttributeError):
         return False

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from monai.inferers import SlidingWindowInferer
 from torch import Tensor
 from torch.nn import functional
 
+from medtranslate.errors import MemoryShortageError
+from medtranslate.inference.memory import free_bytes, is_out_of_memory
 from medtranslate.inference.settings import InferenceSettings
 
 _LOGGER = logging.getLogger(__name__)
-
-WINDOW_VOXELS = 96
-"""Edge of the windows used when a device turns out to have no memory for the whole volume."""
 
 SMALLEST_WINDOW = 48
 """Edge below which windows are not made smaller, however little memory there is."""
@@ -32,6 +31,7 @@ BYTES_PER_VOXEL = 500
 _FREE_MEMORY_SHARE = 0.5
 
 Translator = Callable[[Tensor], Tensor]
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,19 @@ class InferencePlan:
     Attributes:
         window: Voxels of a window along ``(i, j, k)``; None if the volume is predicted at once.
         overlap: Fraction by which windows overlap.
+        reduced: Whether it was planned larger, and the memory did not suffice.
     """
 
     window: tuple[int, int, int] | None
     overlap: float
+    reduced: bool = False
 
     def to_json(self) -> dict[str, object]:
         """Plain data for a sidecar."""
         if self.window is None:
             return {"Window": None}
-        return {"Window": list(self.window), "Overlap": self.overlap, "Blending": "gaussian"}
+        found = {"Window": list(self.window), "Overlap": self.overlap, "Blending": "gaussian"}
+        return found | ({"ReducedBecause": "out of memory"} if self.reduced else {})
 
 
 def plan_inference(
@@ -111,6 +114,7 @@ def predict(
         a plain tensor without record of applied operations.
 
     Raises:
+        MemoryShortageError: If not even the smallest windows fit the memory.
         ValueError: If ``source`` is not a four-dimensional tensor, the translator changes the
             spatial shape, or the prediction is not finite.
     """
@@ -125,11 +129,68 @@ def predict(
         bytes_per_voxel=bytes_per_voxel,
         device=plain.device,
     )
-    prediction = predict_with_plan(translate, plain, plan=plan, divisor=divisor)
+    prediction, _ = with_smaller_windows(
+        lambda plan: predict_with_plan(translate, plain, plan=plan, divisor=divisor),
+        plan,
+        (i, j, k),
+        divisor=divisor,
+    )
     if not bool(torch.isfinite(prediction).all()):
         count = int((~torch.isfinite(prediction)).sum())
         raise ValueError(f"the prediction holds {count} non-finite voxels; the model is not usable")
     return prediction
+
+
+def with_smaller_windows(
+    attempt: Callable[[InferencePlan], _Result],
+    plan: InferencePlan,
+    shape: tuple[int, int, int],
+    *,
+    divisor: int,
+) -> tuple[_Result, InferencePlan]:
+    """Predict as planned and, whenever the memory does not suffice, in windows of half the size.
+
+    Args:
+        attempt: Predicts with a plan.
+        plan: The first to try.
+        shape: Voxels of the volume along ``(i, j, k)``.
+        divisor: The translator accepts multiples of this along every axis.
+
+    Returns:
+        What ``attempt`` gave, and the plan it was given.
+
+    Raises:
+        MemoryShortageError: If windows of ``SMALLEST_WINDOW`` voxels do not fit either.
+    """
+    while True:
+        try:
+            return attempt(plan), plan
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            smaller = _halve(plan, shape, divisor)
+        # Outside the handler, which holds on to what the attempt had allocated.
+        if smaller is None:
+            raise MemoryShortageError(
+                f"the memory does not suffice to predict {'x'.join(map(str, shape))} voxels, not"
+                f" even in windows of {'x'.join(map(str, plan.window or shape))}. End what else is"
+                " running, or predict on a machine with more memory"
+            )
+        plan = smaller
+        _LOGGER.warning(
+            "the memory does not suffice as planned; windows of %s voxels are tried",
+            "x".join(map(str, plan.window or shape)),
+        )
+
+
+def _halve(plan: InferencePlan, shape: tuple[int, int, int], divisor: int) -> InferencePlan | None:
+    """Windows of at most half as many voxels; None if they would be too small."""
+    padded = _round_up(shape, divisor)
+    before = plan.window or padded
+    window = _largest_window(before, math.prod(before) / 2, divisor)
+    if window == before:
+        return None
+    return InferencePlan(window, plan.overlap, reduced=True)
 
 
 def predict_with_plan(
@@ -140,7 +201,7 @@ def predict_with_plan(
     padded = functional.pad(source[None], padding, mode="replicate")
     with torch.inference_mode():
         if plan.window is None:
-            result = _translate_whole(translate, padded)
+            result = translate(padded)
         else:
             result = _translate_windows(translate, padded, plan.window, plan.overlap)
     if result.shape[2:] != padded.shape[2:]:
@@ -153,15 +214,6 @@ def predict_with_plan(
         slice(start, start + size) for start, size in zip(starts, source.shape[1:], strict=True)
     )
     return result[0][(slice(None), *region)].float().clone()
-
-
-def _translate_whole(translate: Translator, padded: Tensor) -> Tensor:
-    try:
-        return translate(padded)
-    except torch.OutOfMemoryError:
-        _LOGGER.warning("the whole volume does not fit the device; windows are used instead")
-    i, j, k = (min(WINDOW_VOXELS, size) for size in padded.shape[2:])
-    return _translate_windows(translate, padded, (i, j, k), overlap=0.5)
 
 
 def _translate_windows(
@@ -182,10 +234,10 @@ def _largest_window(
     padded: tuple[int, int, int], num_voxels: float, divisor: int
 ) -> tuple[int, int, int]:
     """The volume's shape, its longest axis shortened again and again until it fits."""
-    window = list(padded)
-    while math.prod(window) > num_voxels and max(window) > max(SMALLEST_WINDOW, divisor):
+    window, (smallest, _, _) = list(padded), _round_up((SMALLEST_WINDOW,) * 3, divisor)
+    while math.prod(window) > num_voxels and max(window) > smallest:
         longest = window.index(max(window))
-        window[longest] = max(window[longest] - divisor, min(SMALLEST_WINDOW, window[longest]))
+        window[longest] = max(window[longest] - divisor, smallest)
     i, j, k = window
     return i, j, k
 
@@ -206,11 +258,4 @@ def _memory_limit(settings: InferenceSettings, device: torch.device) -> float:
     """Bytes that prediction may take."""
     if settings.memory_gb is not None:
         return settings.memory_gb * 1e9
-    return _free_bytes(device) * _FREE_MEMORY_SHARE
-
-
-def _free_bytes(device: torch.device) -> float:
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return free_bytes(device) * _FREE_MEMORY_SHARE

@@ -15,6 +15,7 @@ from typing import Any
 
 from nibabel.nifti1 import Nifti1Extension
 
+from medtranslate.io.documents import parse_document
 from medtranslate.io.stream import read_start
 
 COMMENT_CODE = 6
@@ -41,10 +42,10 @@ class HeaderTexts:
         """The first comment that is a mark, as plain data; None if there is none."""
         for comment in self.comments:
             try:
-                data = json.loads(comment)
-            except (ValueError, RecursionError):
+                data = parse_document(comment)
+            except ValueError:
                 continue
-            if isinstance(data, dict) and data.get("Synthetic") is True:
+            if data.get("Synthetic") is True:
                 return data
         return None
 

@@ -95,13 +95,18 @@ def check_size(path: Path, shape: tuple[int, ...], item_bytes: int, *, max_voxel
             f"{path}: header claims {voxels:,} voxels ({'x'.join(map(str, shape))}), at most "
             f"{max_voxels:,} are read. The header is damaged, or the volume must be cropped first"
         )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    memory = memory_bytes()
     if voxels * item_bytes > memory:
         raise VolumeReadError(
             f"{path}: header claims {voxels * item_bytes:,} bytes of voxels, this machine has "
             f"{memory:,} bytes of memory. Crop the volume first, or read it on a larger machine"
         )
     return voxels * item_bytes
+
+
+def memory_bytes() -> int:
+    """How much memory this machine has; nothing read here may be larger."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def check_dtype(path: Path, dtype: np.dtype, *, name: str) -> None:

@@ -22,6 +22,7 @@ from medtranslate.methods.progression_terms import (
     image_loss,
     region_loss,
     regularity_loss,
+    sparsity_loss,
 )
 from medtranslate.networks.deformation import warp
 from medtranslate.networks.discriminator import ConditionalDiscriminator
@@ -176,7 +177,7 @@ class Progression:
         settings = self._settings.loss
         loss = image_loss(batch["target"], future.image, mask, settings=settings)
         loss = loss + regularity_loss(dynamics.velocity, future.displacement, settings=settings)
-        loss = loss + settings.sparsity * (dynamics.mask * dynamics.residual.abs()).mean()
+        loss = loss + sparsity_loss(future.added, mask, settings=settings)
         if "label" in batch:
             moved = move_region(
                 core,

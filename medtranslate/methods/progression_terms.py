@@ -23,10 +23,15 @@ class ProgressionLossSettings(Settings):
         1.0, ge=0, description="Weight of volume that shrinks to less than a fifth, or folds."
     )
     sparsity: float = Field(
-        0.02, ge=0, description="Weight of the mean of mask times residual: few new places."
+        0.5,
+        ge=0,
+        description="Weight of what is added, as its mean in the mask: few new places, and not"
+        " what noise or motion explains.",
     )
     region: float = Field(
-        0.1, ge=0, description="Weight of the disagreement of labelled regions, over their volume."
+        0.1,
+        ge=0,
+        description="Weight of the squared disagreement of labelled regions, over their volume.",
     )
     volume: float = Field(
         0.1, ge=0, description="Weight of the error of the labelled region's change of volume."
@@ -47,6 +52,21 @@ def image_loss(
     voxels = mask.sum().clamp(min=1)
     difference = (prediction - target) * mask
     return (settings.l1 * difference.abs().sum() + settings.l2 * difference.square().sum()) / voxels
+
+
+def sparsity_loss(added: Tensor, mask: Tensor, *, settings: ProgressionLossSettings) -> Tensor:
+    """Weighted mean size of what is added to the moved baseline.
+
+    A reference differs from its baseline by the noise of both. Adding less than the noise gains
+    about half of its size in the absolute difference, so a weight of a half of that of ``l1``
+    keeps a model from taking the noise out of the baseline and calling it change.
+
+    Args:
+        added: Shape ``(n, 1, i, j, k)``, normalised.
+        mask: Same shape, 1 where it counts.
+        settings: The weights.
+    """
+    return settings.sparsity * (added.abs() * mask).sum() / mask.sum().clamp(min=1)
 
 
 def regularity_loss(
@@ -85,6 +105,9 @@ def region_loss(
 ) -> Tensor:
     """Where the predicted region disagrees, and by how much its volume does.
 
+    The disagreement is squared (Brier). A region of whole voxels that moves by part of a voxel, as
+    atrophy does, flips few of them: the absolute disagreement is least if nothing moves at all.
+
     Args:
         label: Shape ``(n, 1, i, j, k)``, 0 to 1; the region at the baseline.
         later: Same shape; at the follow-up.
@@ -98,6 +121,6 @@ def region_loss(
     there = (volume > 0).float()
     scale = there / volume.clamp(min=_FEW_VOXELS)
     difference = predicted - later
-    apart = (difference.abs().sum(dim=(1, 2, 3, 4)) * scale).mean()
+    apart = (difference.square().sum(dim=(1, 2, 3, 4)) * scale).mean()
     change = (difference.sum(dim=(1, 2, 3, 4)).abs() * scale).mean()
     return settings.region * apart + settings.volume * change

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
+from pydantic import Field
 from scipy import ndimage, optimize
 
 from medtranslate.phantom.growth import grow, make_domain
+from medtranslate.settings import Settings
 
 OUTLINE_DENSITY = 0.2
 """Density at the outline of what is seen as tumour."""
@@ -21,6 +24,35 @@ _MARGIN_MM = 25.0
 _SPREAD_NODES = 7
 
 Spacing = tuple[float, float, float]
+
+
+class AnySize(NamedTuple):
+    """What a solver asks of a grid, in the words of a network: nothing."""
+
+    divisor: int = 1
+    dimensions: Literal["3d"] = "3d"
+
+
+class ReactionDiffusionSettings(Settings):
+    """A labelled region that grows by reaction and diffusion; no network, two rates a cohort."""
+
+    name: Literal["reaction_diffusion"] = Field(description="Which method this is.")
+    diffusivity: float = Field(
+        20.0, gt=0, description="Typical diffusivity, mm^2 a year: what fitted ones lean on."
+    )
+    proliferation: float = Field(
+        12.0, gt=0, description="Typical net rate of division, per year; likewise."
+    )
+
+    @property
+    def generator(self) -> AnySize:
+        """Patches and scans of any size fit."""
+        return AnySize()
+
+    @property
+    def typical(self) -> GrowthRates:
+        """Where the fit of a person starts."""
+        return GrowthRates(self.diffusivity, self.proliferation)
 
 
 @dataclass(frozen=True)
@@ -209,7 +241,7 @@ def fit_rates(
         raise ValueError("regions and diffusivity have different shapes; bring them on one grid")
     if not (earlier.any() and later.any()) or years <= 0:
         raise ValueError("fitting needs two regions that are not empty and time between them")
-    box = _box(earlier | later, spacing)
+    box = box_around(earlier | later, spacing)
     first, second, tissue = earlier[box], later[box], relative[box]
 
     def rates_at(logs: np.ndarray) -> GrowthRates:
@@ -232,8 +264,8 @@ def fit_rates(
     return rates_at(found.x)
 
 
-def _box(region: np.ndarray, spacing: Spacing) -> tuple[slice, ...]:
-    """The part of the grid around a region that a tumour may reach while it is fitted."""
+def box_around(region: np.ndarray, spacing: Spacing) -> tuple[slice, ...]:
+    """The part of the grid around a region that a tumour may reach within its outlines' time."""
     (found,) = ndimage.find_objects(region.astype(np.uint8))
     margins = [math.ceil(_MARGIN_MM / step) for step in spacing]
     return tuple(

@@ -16,14 +16,16 @@ def make_inputs(source: Tensor, mask: Tensor) -> Tensor:
     """Put beside the intensities what part of the patient is darker: histogram equalisation.
 
     Intensities are comparable between scans of one scanner, ranks between scanners, whose contrast
-    differs by a monotone curve. The generator sees both.
+    differs by a monotone curve. The generator sees both, and nothing outside the mask: there some
+    people have skin and skull and others nothing, which says who they are and not what is inside.
 
     Args:
         source: Shape ``(1, i, j, k)``, normalised.
         mask: Same shape, above 0 inside the patient, whose voxels are ranked.
 
     Returns:
-        Shape ``(2, i, j, k)``: intensity, and rank from 0 (darkest inside the mask) to 1.
+        Shape ``(2, i, j, k)``: intensity, and rank from 0 (darkest inside the mask) to 1; both 0
+        outside the mask.
 
     Raises:
         ValueError: If the mask is empty.
@@ -33,12 +35,13 @@ def make_inputs(source: Tensor, mask: Tensor) -> Tensor:
         >>> make_inputs(source, source > 0)[1].round(decimals=2).tolist()
         [[[0.0, 0.0, 0.5, 1.0]]]
     """
-    intensities = source.as_subclass(Tensor)
-    inside = intensities[mask.as_subclass(Tensor) > 0].numpy()
+    within = mask.as_subclass(Tensor) > 0
+    intensities = source.as_subclass(Tensor) * within
+    inside = intensities[within].numpy()
     if not inside.size:
         raise ValueError("mask is empty: there is no voxel to rank")
     knots = np.quantile(inside, _LEVELS)
     # Equal quantiles (a scan of few grey values) take the rank in the middle of their run.
     values, first, counts = np.unique(knots, return_index=True, return_counts=True)
     ranks = np.interp(intensities.numpy(), values, _LEVELS[first] + (counts - 1) / 2000)
-    return torch.cat([intensities, torch.from_numpy(ranks.astype(np.float32))])
+    return torch.cat([intensities, torch.from_numpy(ranks.astype(np.float32)) * within])

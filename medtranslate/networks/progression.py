@@ -20,7 +20,7 @@ from medtranslate.settings import Settings
 _STEM = 2
 _FINE, _COARSE = "n c (i a) (j b) (k d)", "n (c a b d) i j k"
 _SLOPE = 0.1
-_SMOOTHING_VOXELS = 1.0
+_SMOOTHING_VOXELS = 0.5
 _EDGE_MM = 1.0
 REACH_MM = 30.0
 """How far from a region its distance is told apart."""
@@ -30,7 +30,11 @@ class ProgressionGeneratorSettings(Settings):
     """Size of the progression network and what it may change."""
 
     channels: int = Field(
-        16, ge=8, multiple_of=8, description="Feature channels of the first level; then doubled."
+        16,
+        ge=8,
+        le=256,
+        multiple_of=8,
+        description="Feature channels of the first level; then doubled.",
     )
     levels: int = Field(3, ge=2, le=5, description="Resolutions, each half the one before.")
     monotone: bool = Field(
@@ -100,8 +104,11 @@ class FilmBlock(nn.Module):
 class ProgressionNetwork(nn.Module):
     """Say of a scan how it changes: a velocity, an intensity residual with its mask, a front.
 
-    A small residual U-Net at half resolution, without normalisation, conditioned by FiLM. Its heads
-    start at zero: the untrained network says that nothing changes. It is never told the time.
+    A small residual U-Net at half resolution, without normalisation, conditioned by FiLM. What
+    moves and advances is multiplied by a speed, the exponential of a linear function of the
+    conditions, which is fitted to the training people's volumes once the rest has been trained
+    (:meth:`set_speed`). Its heads start at zero: the untrained network says that nothing changes.
+    It is never told the time.
     """
 
     def __init__(self, settings: ProgressionGeneratorSettings, *, num_conditions: int) -> None:
@@ -127,6 +134,7 @@ class ProgressionNetwork(nn.Module):
         num_fine = 2 + (0 if settings.monotone else 1) + int(settings.growing_region)
         self.fine = get_conv_layer(3, widths[0], num_fine * _STEM**3, bias=True)
         self.log_pace = nn.Parameter(torch.zeros(()))
+        self.log_speed = nn.Parameter(torch.zeros(size), requires_grad=False)
         for head in (self.velocity, self.fine):
             for parameter in head.parameters():
                 nn.init.zeros_(parameter)
@@ -140,11 +148,7 @@ class ProgressionNetwork(nn.Module):
             condition: Shape ``(n, num_conditions)``, see ``ConditionCode``.
             inside: Shape ``(n, 1, i, j, k)``, 1 inside the patient; nothing changes elsewhere.
         """
-        known = (
-            torch.cat([condition, torch.ones_like(condition[:, :1])], dim=1)
-            if (condition.shape[1])
-            else condition.new_ones(len(condition), 1)
-        )
+        known = torch.cat([condition, condition.new_ones(len(condition), 1)], dim=1)
         features = self._features(source, known)
         fine = rearrange(self.fine(features), f"{_COARSE} -> {_FINE}", a=_STEM, b=_STEM, d=_STEM)
         fine = fine.float()
@@ -157,7 +161,18 @@ class ProgressionNetwork(nn.Module):
         )
         share = functional.avg_pool3d(inside, _STEM)
         velocity = self.smooth(self.velocity(features).float() * share)
-        return Dynamics(velocity, residual, torch.sigmoid(mask) * inside, front)
+        speed = torch.exp(known.float() @ self.log_speed.float()).view(-1, 1, 1, 1, 1)
+        return Dynamics(speed * velocity, residual, torch.sigmoid(mask) * inside, speed * front)
+
+    @torch.no_grad()
+    def set_speed(self, effects: Tensor) -> None:
+        """How the conditions change the speed of what moves and advances.
+
+        Args:
+            effects: Shape ``(num_conditions + 1,)``; on the logarithm of the speed, of each number
+                of the condition, and last the constant.
+        """
+        self.log_speed.copy_(effects)
 
     def growth(self, years: Tensor) -> Tensor:
         """How much of each residual is there after some years: ``(n,)`` in, ``(n, r)`` out.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,10 +21,11 @@ class GeneratorSettings(Settings):
     channels: int = Field(
         16,
         ge=8,
+        le=256,
         multiple_of=8,
         description="Feature channels of the first level; doubled each level.",
     )
-    blocks: tuple[int, ...] = Field(
+    blocks: tuple[Annotated[int, Field(ge=1, le=32)], ...] = Field(
         (1, 2, 2, 2),
         min_length=2,
         max_length=5,
@@ -39,7 +40,7 @@ class GeneratorSettings(Settings):
         2, description="2: the network works at half resolution behind a space-to-depth stem."
     )
     head_channels: int = Field(
-        4, ge=1, description="Feature channels of the last layer, at full resolution."
+        4, ge=1, le=256, description="Feature channels of the last layer, at full resolution."
     )
 
     @property
@@ -51,7 +52,7 @@ class GeneratorSettings(Settings):
 class DiscriminatorSettings(Settings):
     """Size of the conditional patch discriminator."""
 
-    channels: int = Field(32, ge=4, description="Feature channels of its first layer.")
+    channels: int = Field(32, ge=4, le=256, description="Feature channels of its first layer.")
     num_layers: int = Field(3, ge=1, le=5, description="Strided layers; more see larger patches.")
     num_scales: int = Field(1, ge=1, le=3, description="Discriminators at halved resolutions.")
     learning_rate: float = Field(2e-4, gt=0, description="Learning rate of the discriminator.")

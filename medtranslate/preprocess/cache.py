@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from medtranslate.io.atomic import write_bytes, write_json
+from medtranslate.io.documents import parse_document, read_document
 from medtranslate.preprocess.loading import affine_of, load_images, voxels_of
 from medtranslate.preprocess.preparation import (
     Prepared,
@@ -151,7 +152,7 @@ class PreparedCache:
         note = self._folder / "inputs" / f"{hash_file(path)}.json" if path.is_file() else None
         if note is not None and note.is_file():
             try:
-                return str(json.loads(note.read_text(encoding="utf-8"))["sha256"])
+                return str(read_document(note)["sha256"])
             except (ValueError, KeyError, TypeError):
                 _LOGGER.warning("%s is damaged; it is written again", note.name)
         image = load_images(["image"])({"image": path})["image"]
@@ -227,7 +228,7 @@ def _read_entry(path: Path) -> PreparedArrays | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads(file.metadata()["prepared"])
+            header = parse_document(file.metadata()["prepared"])
             tensors = {role: file.get_tensor(role) for role in file.keys()}  # noqa: SIM118
         arrays = _from_parts(tensors, header)
         outputs = {role: image.numpy()[0] for role, image in tensors.items()}

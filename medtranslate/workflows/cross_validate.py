@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from medtranslate.data.folds import draw_folds
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import write_json
+from medtranslate.io.documents import read_document
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
@@ -191,13 +191,22 @@ def _record_assignment(path: Path, assignment: Mapping[str, str]) -> str:
     """
     found = {"subjects": dict(sorted(assignment.items()))}
     split_hash = hash_json(found["subjects"])
-    if path.exists() and json.loads(path.read_text(encoding="utf-8"))["hash"] != split_hash:
+    if path.exists() and _read_hash(path) != split_hash:
         raise ConfigError(
             f"{path.parent}: was started with other people, who fell into other folds; resume with"
             " the same datasets, or choose another --out"
         )
     write_json(path, {**found, "hash": split_hash})
     return split_hash
+
+
+def _read_hash(path: Path) -> object:
+    try:
+        return read_document(path).get("hash")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error}); choose another --out, or remove the file"
+        ) from error
 
 
 def _load(pipeline: Pipeline, folder: Path) -> Translator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,22 +14,22 @@ from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.io import parse_bids_name, read_header, read_mask, read_volume, sidecar_path
 from medtranslate.io.atomic import write_text
 from medtranslate.io.dicom.location import holds_dicom
+from medtranslate.io.documents import read_document
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
-from medtranslate.metrics.scoring import CaseScores, score_against
+from medtranslate.metrics.scoring import score_against
 from medtranslate.metrics.yardstick import Yardstick, make_yardstick, require_same_grid
 from medtranslate.preprocess.masks import find_head, find_nonzero
 from medtranslate.provenance import software_versions
-from medtranslate.report.browser import SliceBrowser, make_browser, thin_slices
 from medtranslate.report.build import CasePictures, build_report
 from medtranslate.report.checklist import claim_checklist
 from medtranslate.report.details import EvaluationDetails
-from medtranslate.report.panels import cut_slice, fixed_window
 from medtranslate.report.tables import write_tables
 from medtranslate.report.wording import cautions, headline
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis, Findings
 from medtranslate.workflows.analyses.choose import choose_analyses
+from medtranslate.workflows.case_pictures import PictureDrawer
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.outputs import is_ours
 from medtranslate.workflows.pairing import Pair, find_labels, pair_paths
@@ -80,18 +79,18 @@ def evaluate_cases(
     """
     details = details or EvaluationDetails()
     rows: list[ScoredPrediction] = []
-    pictures: dict[str, CasePictures] = {}
     cohort: list[Mapping[str, str]] = []
     kinds: dict[tuple[bool, bool], str] = {}
-    for case in cases:
-        try:
-            yardstick = _prepare(case, protocol)
-            found, pictures[case.name] = _score(case, yardstick, analyses)
-        except MedTranslateError as error:
-            raise type(error)(f"{case.name}: {error}") from error
-        rows += found
-        kinds[(yardstick.is_ct, case.mask is None)] = case.name
-        cohort.append({"case": case.name, "person": case.subject, **case.context})
+    with PictureDrawer() as drawer:
+        for case in cases:
+            try:
+                yardstick = _prepare(case, protocol)
+                rows += _score(case, yardstick, analyses, drawer)
+            except MedTranslateError as error:
+                raise type(error)(f"{case.name}: {error}") from error
+            kinds[(yardstick.is_ct, case.mask is None)] = case.name
+            cohort.append({"case": case.name, "person": case.subject, **case.context})
+        pictures = drawer.finish()
     if not rows:
         raise DatasetError("there is no case to score")
     _refuse_mixture(kinds)
@@ -235,9 +234,12 @@ def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:
 
 
 def _score(
-    case: ScoredCase, yardstick: Yardstick, analyses: Sequence[AbstractAnalysis]
-) -> tuple[list[ScoredPrediction], CasePictures]:
-    """Scores of every method, and the slices of the model that the report may show."""
+    case: ScoredCase,
+    yardstick: Yardstick,
+    analyses: Sequence[AbstractAnalysis],
+    drawer: PictureDrawer,
+) -> list[ScoredPrediction]:
+    """Scores of every method; the model's slices are being drawn."""
     brought = {
         method: yardstick.bring(prediction.voxels, scale=scale)
         for method, (prediction, scale) in case.predictions.items()
@@ -246,70 +248,10 @@ def _score(
         ScoredPrediction(case.name, case.subject, method, score_against(yardstick, prediction))
         for method, prediction in brought.items()
     ]
+    drawer.draw(case, yardstick, next(iter(brought.values())), rows[0].scores)
     for analysis in analyses:
         analysis.add(case, yardstick, brought)
-    model = next(iter(brought))
-    return rows, _take_pictures(case, yardstick, brought[model], rows[0].scores)
-
-
-def _take_pictures(
-    case: ScoredCase, yardstick: Yardstick, prediction: np.ndarray, scores: CaseScores
-) -> CasePictures:
-    scored = [row for row in scores.slices if row.scored]
-    fullest = max(scored, key=lambda row: (row.mask_voxels, -row.index))
-    worst = min(scored, key=lambda row: (row.values["psnr"], row.index))
-    source = None if case.source is None else case.source.voxels
-    shown = [
-        cut_slice(
-            yardstick,
-            case.reference.geometry,
-            index=row.index,
-            psnr=row.values["psnr"],
-            prediction=prediction,
-            source=source,
-        )
-        for row in (fullest, worst)
-    ]
-    return CasePictures(
-        case.name, shown[0], shown[1], _make_browser(case, yardstick, prediction, scores)
-    )
-
-
-def _make_browser(
-    case: ScoredCase, yardstick: Yardstick, prediction: np.ndarray, scores: CaseScores
-) -> SliceBrowser:
-    scored = {row.index: row for row in scores.slices if row.scored}
-    fullest = max(scored.values(), key=lambda row: row.mask_voxels)
-    deviation = _scale_deviation(case, yardstick)
-    pictures = [
-        cut_slice(
-            yardstick,
-            case.reference.geometry,
-            index=index,
-            psnr=scored[index].values["psnr"],
-            prediction=prediction,
-            source=None if case.source is None else case.source.voxels,
-            sd=deviation,
-            enlarge=False,
-        )
-        for index in thin_slices(list(scored), keep=fullest.index)
-    ]
-    window = fixed_window(
-        yardstick.data_range, is_ct=yardstick.is_ct, ct_low=yardstick.protocol.ct_range_hu[0]
-    )
-    names = [
-        "" if one is None or one.modality is None else one.modality
-        for one in (case.source, case.reference)
-    ]
-    return make_browser(pictures, window, source_name=names[0], target_name=names[1])
-
-
-def _scale_deviation(case: ScoredCase, yardstick: Yardstick) -> np.ndarray | None:
-    """The prediction's standard deviation in scored units, if it has one; CT's is in HU already."""
-    scale = next(iter(case.predictions.values()))[1]
-    if case.sd is None or yardstick.is_ct or scale is None:
-        return case.sd
-    return case.sd / scale.factor
+    return rows
 
 
 def _refuse_mixture(kinds: Mapping[tuple[bool, bool], str]) -> None:
@@ -394,14 +336,20 @@ def _own_scale(
 def _read_scale(prediction: Path) -> IntensityScale:
     path = sidecar_path(prediction)
     try:
-        return IntensityScale.from_json(json.loads(path.read_text(encoding="utf-8"))[SCALE_KEY])
+        document = read_document(path)
     except FileNotFoundError:
-        problem = "is absent"
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        problem = "cannot be read as JSON"
-    except (KeyError, TypeError, ValueError):
+        raise _refuse_sidecar(path, "is absent") from None
+    except (OSError, ValueError) as error:
+        raise _refuse_sidecar(path, "cannot be read as JSON") from error
+    try:
+        return IntensityScale.from_json(document[SCALE_KEY])
+    except (KeyError, TypeError, ValueError) as error:
         problem = f"has no usable {SCALE_KEY} (Offset, Factor, Unit)"
-    raise DatasetError(
+        raise _refuse_sidecar(path, problem) from error
+
+
+def _refuse_sidecar(path: Path, problem: str) -> DatasetError:
+    return DatasetError(
         f"{path}: the sidecar of the prediction {problem}. Put it back beside the prediction, or "
         "score with --scale shared"
     )

@@ -10,22 +10,29 @@ from typing import Any
 import numpy as np
 import torch
 
-from medtranslate.checkpoint import LoadedModel, load_model
+from medtranslate.checkpoint import LoadedModel, check_weights, load_model
 from medtranslate.data.covariates import ConditionCode, Covariates
 from medtranslate.data.familiarity import TrainingRange, measure_traits
 from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.methods.reaction_diffusion import GrowthRates, ReactionDiffusionSettings
 from medtranslate.networks.progression import ProgressionNetwork
 from medtranslate.pipeline import Pipeline, build_progression_network, pipeline_from_json
 from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native_motion import carry_displacement, carry_image, pull
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.volume import Volume
+from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.foresight import Foresight, look_ahead
+from medtranslate.workflows.foresight_growth import GrowthForesight, foresee_growth
 from medtranslate.workflows.speeds import SPEEDS_KEY, Speeds
-from medtranslate.workflows.train import RANGE_KEY, make_fabric
+from medtranslate.workflows.train import RANGE_KEY
+from medtranslate.workflows.training_growth import rates_from_weights
 from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY, nearness_of
 
 _FAR = 1.5
+
+AnyForesight = Foresight | GrowthForesight
+"""What a model says of one baseline, whatever kind of model it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +57,7 @@ class Forecaster:
     Attributes:
         model: The folder it came from, checked.
         pipeline: The job it was trained by.
-        network: With the trained weights.
+        network: With the trained weights, or the rates of a region that grows.
         code: How covariates become a vector.
         speeds: How much faster or slower people are.
         longest_years: The longest interval seen in training.
@@ -58,7 +65,7 @@ class Forecaster:
 
     model: LoadedModel
     pipeline: Pipeline
-    network: ProgressionNetwork
+    network: ProgressionNetwork | GrowthRates
     code: ConditionCode
     speeds: Speeds
     longest_years: float
@@ -67,32 +74,35 @@ class Forecaster:
         """Whether a time lies far beyond what training saw: one and a half times its longest."""
         return years > _FAR * self.longest_years
 
-    def look_ahead(self, prepared: Prepared, covariates: Covariates) -> Foresight:
-        """Ask the network about a prepared baseline.
+    def look_ahead(self, prepared: Prepared, covariates: Covariates) -> AnyForesight:
+        """Ask the model about a prepared baseline.
 
         Raises:
             ConfigError: If a covariate is unknown, or the region that grows is not given.
         """
+        condition = torch.from_numpy(self.code.encode(covariates))
+        if isinstance(self.network, GrowthRates):
+            return foresee_growth(
+                self.network,
+                source=torch.from_numpy(voxels_of(prepared.source))[None],
+                mask=torch.from_numpy(voxels_of(prepared.mask))[None],
+                label=_need_region(prepared),
+                spacing=prepared.grid.spacing,
+            )
         nearness = None
         if self.network.settings.growing_region:
-            if prepared.label is None:
-                raise ConfigError(
-                    "this model grows a labelled region; give today's with --region MASK"
-                )
-            nearness = nearness_of(
-                torch.from_numpy(voxels_of(prepared.label))[None], prepared.grid.affine
-            )
+            nearness = nearness_of(_need_region(prepared), prepared.grid.affine)
         return look_ahead(
             self.network,
             source=prepared.source,
             mask=prepared.mask,
-            condition=torch.from_numpy(self.code.encode(covariates)),
+            condition=condition,
             nearness=nearness,
         )
 
     def develop(
         self,
-        foresight: Foresight,
+        foresight: AnyForesight,
         prepared: Prepared,
         today: Volume,
         region: np.ndarray,
@@ -119,7 +129,7 @@ class Forecaster:
         added = carry_image(future.added[0, 0].numpy(), grid, onto)
         voxels = today.voxels.astype(np.float32)
         scan = pull(voxels, field, onto) + np.float32(prepared.source_scale.factor) * added
-        if foresight.nearness is not None and prepared.label is not None:
+        if foresight.grows and prepared.label is not None:
             label = torch.from_numpy(voxels_of(prepared.label))[None]
             grown = foresight.region_at(label, years, speed=speed)[0, 0].numpy()
             chance = carry_image(grown, grid, onto)
@@ -142,6 +152,13 @@ class Forecaster:
         return [one.warning for one in training.compare(traits) if one.outside]
 
 
+def _need_region(prepared: Prepared) -> torch.Tensor:
+    """Today's region on the model grid, ``(1, i, j, k)``."""
+    if prepared.label is None:
+        raise ConfigError("this model grows a labelled region; give today's with --region MASK")
+    return torch.from_numpy(voxels_of(prepared.label))[None]
+
+
 def load_forecaster(path: Path) -> Forecaster:
     """Load a progression model.
 
@@ -162,16 +179,27 @@ def load_forecaster(path: Path) -> Forecaster:
         raise CheckpointError(
             f"{model.folder}: made by another version of medtranslate:\n{error}"
         ) from error
-    build_progression_network(pipeline, num_conditions=0)  # refuses models of another task
+    if not pipeline.is_progression:
+        build_progression_network(pipeline, num_conditions=0)  # refuses models of another task
     try:
         code = ConditionCode.from_json(config[CONDITIONS_KEY])
         speeds = Speeds.from_json(config[SPEEDS_KEY])
         longest = float(config[INTERVALS_KEY][1])
-        network = build_progression_network(pipeline, num_conditions=code.size)
-        network.load_state_dict(model.weights)
+        network = _load_network(pipeline, model, code)
     except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
         raise CheckpointError(
             f"{model.folder}: not a usable progression model ({error}); train it again"
         ) from error
+    return Forecaster(model, pipeline, network, code, speeds, longest)
+
+
+def _load_network(
+    pipeline: Pipeline, model: LoadedModel, code: ConditionCode
+) -> ProgressionNetwork | GrowthRates:
+    if isinstance(pipeline.method, ReactionDiffusionSettings):
+        return rates_from_weights(model.weights)
+    check_weights(model, lambda: build_progression_network(pipeline, num_conditions=code.size))
+    network = build_progression_network(pipeline, num_conditions=code.size)
+    network.load_state_dict(model.weights)
     make_fabric(pipeline).to_device(network)
-    return Forecaster(model, pipeline, network.eval(), code, speeds, longest)
+    return network.eval()

@@ -32,6 +32,11 @@ class Foresight:
     nearness: Tensor | None
     shape: tuple[int, int, int]
 
+    @property
+    def grows(self) -> bool:
+        """Whether the region grows into tissue, instead of moving with it alone."""
+        return self.nearness is not None
+
     @torch.inference_mode()
     def at(self, years: float, *, speed: float = 1.0) -> Future:
         """The baseline some years on; ``speed`` 2 is a disease twice as fast."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from medtranslate.data.table import read_table
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_header, read_volume, scan_suffix
 
 _DATASET_FILE = "dataset_description.json"
+_LABEL = re.compile(r"[0-9]{1,9}")
 
 
 class LabelRegions(Mapping[str, np.ndarray]):
@@ -100,12 +102,10 @@ def _read_names(segmentation: Path) -> dict[int, str]:
     table = next((path for path in candidates if path.is_file()), None)
     if table is None:
         return {}
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
     return {
         int(row["index"]): row["name"]
-        for row in rows
-        if (row.get("index") or "").isdigit() and row.get("name")
+        for _, row in read_table(table)
+        if _LABEL.fullmatch(row.get("index", "")) and row.get("name")
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from medtranslate import __version__
 from medtranslate.errors import ConfigError, DatasetError, GeometryError
 from medtranslate.io import read_volume, write_volume
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.documents import read_document
 from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.metrics.margins import (
     MarginCurve,
@@ -149,7 +149,7 @@ def plan(
 def _read_simulation(folder: Path) -> dict[str, Any]:
     path = folder / SIMULATION_FILE
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_document(path)
         if not {"Times", "Sources", "Warnings", "ModelSha256"} <= set(data):
             raise ValueError("keys are missing")
     except (OSError, ValueError) as error:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import numpy as np
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from medtranslate.checkpoint import LoadedModel, load_model
+from medtranslate.checkpoint import LoadedModel, check_weights, load_model
 from medtranslate.data.cases import Case
 from medtranslate.data.familiarity import Departure, TrainingRange, measure_traits
 from medtranslate.data.scans import Selector
 from medtranslate.data.split import Split
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.inference.engines import Engine, Engines
-from medtranslate.inference.predict import InferencePlan, plan_inference
+from medtranslate.inference.predict import InferencePlan, plan_inference, with_smaller_windows
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.inference.spread import measure_spread
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
@@ -32,7 +33,8 @@ from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
-from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY, make_fabric
+from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY
 from medtranslate.workflows.views import predict_levelled_views
 
 _AS_THE_PIPELINE_SAYS = InferenceChoices()
@@ -114,9 +116,9 @@ class Translator:
 
         Raises:
             CheckpointError: If the model predicts voxels that are not finite.
+            MemoryShortageError: If not even small windows fit the memory.
         """
-        plan = self._plan(prepared)
-        mean, sd = self._predict_on_grid(prepared, plan)
+        mean, sd, plan = self._predict_on_grid(prepared)
         volume, num_clipped = self.restore(mean, prepared)
         restored_sd = None if sd is None else self._restore_sd(sd, prepared)
         return Prediction(volume, num_clipped, plan, self.choose_engine(prepared), restored_sd)
@@ -129,23 +131,18 @@ class Translator:
 
         Raises:
             CheckpointError: If the model predicts voxels that are not finite.
+            MemoryShortageError: If not even small windows fit the memory.
         """
-        mean, _ = self._predict_on_grid(prepared, self._plan(prepared))
-        return mean
+        return self._predict_on_grid(prepared)[0]
 
-    def _predict_on_grid(
-        self, prepared: Prepared, plan: InferencePlan
-    ) -> tuple[Tensor, Tensor | None]:
-        """The normalised prediction, and its deviation if it is the mean of several."""
+    def _predict_on_grid(self, prepared: Prepared) -> tuple[Tensor, Tensor | None, InferencePlan]:
+        """The normalised prediction, its deviation if it is the mean of several, and the plan."""
+        views, plan = self._predict_views(prepared)
         if self.calibration is None:
-            return next(self._predict_views(prepared, plan)), None
-        views = (
-            view
-            for one in (self, *self.companions)
-            for view in one._predict_views(prepared, one._plan(prepared))
-        )
-        spread = measure_spread(views)
-        return spread.mean, spread.sd
+            return views[0], None, plan
+        others = (one._predict_views(prepared, all_views=True)[0] for one in self.companions)
+        spread = measure_spread(chain(views, chain.from_iterable(others)))
+        return spread.mean, spread.sd, plan
 
     def _plan(self, prepared: Prepared) -> InferencePlan:
         i, j, k = prepared.source.shape[1:]
@@ -180,18 +177,36 @@ class Translator:
         settings = self.choices.apply_to(self.pipeline.inference)
         return self.engines.choose((i, j, k), self.fabric.device, settings=settings)
 
-    def _predict_views(self, prepared: Prepared, plan: InferencePlan) -> Iterator[Tensor]:
-        """Normalised predictions on the model grid, one at a time, the plain one first."""
-        return predict_levelled_views(
-            self.pipeline,
-            self.generator,
-            self.fabric,
-            name=prepared.name,
-            source=prepared.source,
-            mask=prepared.mask,
-            plan=plan,
-            run=self.choose_engine(prepared).run,
-        )
+    def _predict_views(
+        self, prepared: Prepared, *, all_views: bool = False
+    ) -> tuple[list[Tensor], InferencePlan]:
+        """Normalised predictions on the model grid, the plain one first, and how they were made."""
+        count = None if all_views or self.calibration is not None else 1
+
+        def attempt(plan: InferencePlan) -> list[Tensor]:
+            views = predict_levelled_views(
+                self.pipeline,
+                self.generator,
+                self.fabric,
+                name=prepared.name,
+                source=prepared.source,
+                mask=prepared.mask,
+                plan=plan,
+                run=self.choose_engine(prepared).run,
+            )
+            return list(islice(views, count))
+
+        i, j, k = prepared.source.shape[1:]
+        divisor = self.pipeline.method.generator.divisor
+        return with_smaller_windows(attempt, self._plan(prepared), (i, j, k), divisor=divisor)
+
+    def windows_matter(self, plan: InferencePlan) -> bool:
+        """Whether the whole volume would give another result than the windows of ``plan``.
+
+        Group norm divides by the deviation of what it is shown, so a window is not a part of the
+        whole. Networks without normalisation agree away from the borders of windows.
+        """
+        return plan.window is not None and self.pipeline.generator_settings.norm == "group"
 
     def predict_baselines(self, prepared: Prepared) -> dict[str, Volume]:
         """Predict with every baseline, brought back the same way."""
@@ -310,13 +325,9 @@ def load_translator(path: Path, *, choices: InferenceChoices = _AS_THE_PIPELINE_
         raise CheckpointError(
             f"{model.folder}: made by another version of medtranslate:\n{error}"
         ) from error
+    check_weights(model, lambda: build_generator(pipeline))
     fabric = make_fabric(pipeline)
     generator = build_generator(pipeline)
-    try:
-        generator.load_state_dict(model.weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{model.folder}: the weights do not fit the network of its pipeline: {error}"
-        ) from error
+    generator.load_state_dict(model.weights)
     fabric.to_device(generator)
     return Translator(model, pipeline, generator.eval(), fabric, choices=choices)

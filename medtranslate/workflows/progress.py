@@ -14,6 +14,9 @@ class Progress(Protocol):
     def update(self, done: float, note: str = "") -> None:
         """``done`` of the stage's total is finished; ``note`` is one short line."""
 
+    def tell(self, text: str) -> None:
+        """Something to know while it runs, in one sentence."""
+
 
 class NoProgress:
     """Tells nobody."""
@@ -22,4 +25,7 @@ class NoProgress:
         """Do nothing."""
 
     def update(self, done: float, note: str = "") -> None:
+        """Do nothing."""
+
+    def tell(self, text: str) -> None:
         """Do nothing."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from medtranslate.data.table import read_table
 from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.io.documents import read_document
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoreboard import make_bootstrap
 from medtranslate.metrics.scoring import MEASURES
@@ -120,11 +120,8 @@ def _read_split(
 def _read_volumes(path: Path, subjects: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """Measure to person to value; whose case is whose is the summary's to say."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = [row for _, row in read_table(path)]
         values = {name: {row["case"]: float(row[name]) for row in rows} for name in MEASURES}
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror}); score again") from error
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: is not a table of scores ({error}); score again") from error
     if set(values["psnr"]) != set(subjects) or len(rows) != len(subjects):
@@ -136,9 +133,6 @@ def _read_volumes(path: Path, subjects: Mapping[str, str]) -> dict[str, dict[str
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        return read_document(path)
     except (OSError, ValueError) as error:
         raise DatasetError(f"{path}: cannot be read as JSON ({error}); score again") from error
-    if not isinstance(data, dict):
-        raise DatasetError(f"{path}: is not a JSON object; score again")
-    return data

@@ -12,6 +12,25 @@ from medtranslate.volume import IntensityScale, Volume
 
 
 @dataclass(frozen=True, eq=False)
+class Followed:
+    """What there is to score of a case that follows a person through time.
+
+    Attributes:
+        years: From the source to the reference.
+        today: Boolean, shape ``(i, j, k)`` in the reference's file order; the region at the source.
+        later: Same; at the reference.
+        regions: Method to the chance of each voxel, 0 to 1, to belong to the later region.
+        folded: Share of voxels at which the model's deformation folds.
+    """
+
+    years: float
+    today: np.ndarray | None
+    later: np.ndarray | None
+    regions: Mapping[str, np.ndarray]
+    folded: float
+
+
+@dataclass(frozen=True, eq=False)
 class ScoredCase:
     """One case to score.
 
@@ -32,6 +51,7 @@ class ScoredCase:
         participant: What the participants table says of the person, column to value.
         sd: Standard deviation of the model's prediction, shape ``(i, j, k)``, in its stored unit;
             None if it was not asked for.
+        followed: What a follow-up is scored by beside its image; None for other predictions.
     """
 
     name: str
@@ -47,3 +67,4 @@ class ScoredCase:
     departures: tuple[Departure, ...] = ()
     participant: Mapping[str, str] = field(default_factory=dict)
     sd: np.ndarray | None = None
+    followed: Followed | None = None

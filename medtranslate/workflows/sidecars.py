@@ -53,6 +53,7 @@ def describe_prediction(
         "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
         "Inference": {
             **prediction.plan.to_json(),
+            **({"WindowsMatter": True} if translator.windows_matter(prediction.plan) else {}),
             **prediction.engine.to_json(),
             "Device": translator.fabric.device.type,
         },

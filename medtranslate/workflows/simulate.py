@@ -26,8 +26,8 @@ from medtranslate.provenance import describe_run, git_commit, hash_json, softwar
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.report.trajectory import Frame, render_trajectory
 from medtranslate.volume import Volume
-from medtranslate.workflows.forecaster import Forecaster, load_forecaster
-from medtranslate.workflows.foresight import Foresight
+from medtranslate.workflows.forecaster import AnyForesight, Forecaster, load_forecaster
+from medtranslate.workflows.history import PastScan, observe_speed
 from medtranslate.workflows.marking import describe_mark
 from medtranslate.workflows.outputs import PROJECT
 from medtranslate.workflows.progress import NoProgress, Progress
@@ -66,7 +66,8 @@ class _Baseline:
     prepared: Prepared
     region: np.ndarray
     region_name: str
-    foresight: Foresight
+    foresight: AnyForesight
+    speed: float
 
 
 def simulate(
@@ -77,6 +78,7 @@ def simulate(
     *,
     region: Path | None = None,
     covariates: Covariates | None = None,
+    history: Sequence[PastScan] = (),
     samples: int = 20,
     seed: int = 0,
     progress: Progress | None = None,
@@ -90,6 +92,8 @@ def simulate(
         out: Folder to make; must be absent or empty.
         region: Mask on the baseline's grid that is followed; the whole patient if None.
         covariates: What is known of the person; what is left out is missing.
+        history: Scans from before the baseline; then the person's own speed is measured on them,
+            and every future starts from it.
         samples: Futures drawn for the spread; 0 for none.
         seed: Seed of the noise they are drawn by.
         progress: Told how far things are.
@@ -106,7 +110,7 @@ def simulate(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"--out {out}: is not an empty folder; give the name of a new one")
     key = load_signing_key()
-    start = _prepare(forecaster, baseline, region, covariates or {})
+    start = _prepare(forecaster, baseline, region, covariates or {}, history)
     warnings = forecaster.warnings(start.prepared)
     far = [span.text for span in times if forecaster.is_extrapolation(span.years)]
     if far:
@@ -115,7 +119,8 @@ def simulate(
             f" ({forecaster.longest_years:.2g} years); marked as extrapolation"
         )
     shared = _describe(forecaster, baseline, region, covariates or {}, samples, seed, start)
-    speeds = forecaster.speeds.draw(samples, seed=seed)
+    shared |= _describe_history(history, start.speed)
+    speeds = start.speed * forecaster.speeds.draw(samples, seed=seed)
     rows, frames = [], [_frame(start.today.voxels, start, "today", 0.0)]
     progress.stage("simulate", len(times))
     for number, span in enumerate(times):
@@ -142,6 +147,7 @@ def simulate(
         {**shared, "Times": {s.text: s.years for s in times}, "Warnings": warnings},
     )
     inputs = {"baseline": baseline} | ({} if region is None else {"region": region})
+    inputs |= {f"history {n}": past.path for n, past in enumerate(history, start=1)}
     record = describe_run(
         "medtranslate simulate",
         model_sha256=forecaster.model.sha256,
@@ -167,7 +173,11 @@ def _check_contrast(forecaster: Forecaster, baseline: Path) -> None:
 
 
 def _prepare(
-    forecaster: Forecaster, baseline: Path, region: Path | None, covariates: Covariates
+    forecaster: Forecaster,
+    baseline: Path,
+    region: Path | None,
+    covariates: Covariates,
+    history: Sequence[PastScan],
 ) -> _Baseline:
     today = read_volume(baseline)
     if region is not None:
@@ -187,13 +197,30 @@ def _prepare(
         label=region,
     )
     inside = native_mask(prepared) if region is None else read_volume(region).voxels > 0
-    return _Baseline(
-        today,
-        prepared,
-        inside,
-        "patient" if region is None else "region",
-        forecaster.look_ahead(prepared, covariates),
-    )
+    foresight = forecaster.look_ahead(prepared, covariates)
+    speed = 1.0
+    if history:
+        speed = observe_speed(
+            foresight,
+            history,
+            settings=forecaster.pipeline.preprocess,
+            baseline=baseline,
+            name=name_scan(baseline),
+        )
+    name = "patient" if region is None else "region"
+    return _Baseline(today, prepared, inside, name, foresight, speed)
+
+
+def _describe_history(history: Sequence[PastScan], speed: float) -> dict[str, Any]:
+    """What the sidecars say of past scans and the speed seen in them; nothing without any."""
+    if not history:
+        return {}
+    return {
+        "History": [
+            {"Scan": name_scan(past.path), "YearsBefore": past.years_before} for past in history
+        ],
+        "ObservedSpeed": speed,
+    }
 
 
 def _write_time(
@@ -216,10 +243,10 @@ def _write_time(
             speed=speed,
         )
 
-    central = develop(1.0)
+    central = develop(start.speed)
     chances = [develop(float(speed)).region for speed in speeds] if span.years else []
     chance: np.ndarray = np.stack(chances).mean(axis=0) if chances else central.region
-    stretch = start.foresight.stretch_at(span.years)[0, 0].numpy() - np.float32(1)
+    stretch = start.foresight.stretch_at(span.years * start.speed)[0, 0].numpy() - np.float32(1)
     geometry, folder = start.today.geometry, out / span.text
     sidecar = {
         **shared,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from medtranslate.methods.progression import Future
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.foresight import Foresight
 from medtranslate.workflows.training_start import training_mask
@@ -19,6 +20,13 @@ SPEEDS_KEY = "speeds"
 _TRIED = np.geomspace(0.25, 4.0, 13)
 _LEAST_SD = 0.05
 _UNKNOWN_SD = 0.35
+
+
+class Simulates(Protocol):
+    """What a model says of one baseline."""
+
+    def at(self, years: float, *, speed: float = 1.0) -> Future:
+        """The baseline some years on."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +77,39 @@ def measure_speeds(people: Iterable[tuple[Foresight, PreparedArrays, float]]) ->
 
 
 def _fit_speed(foresight: Foresight, arrays: PreparedArrays, years: float) -> float:
-    mask = training_mask(arrays)[0] > 0
-    target = arrays.target if arrays.target is not None else arrays.source
+    return find_scan_speed(
+        foresight,
+        source=arrays.source,
+        target=arrays.target if arrays.target is not None else arrays.source,
+        mask=training_mask(arrays),
+        years=years,
+    )
+
+
+def find_scan_speed(
+    foresight: Simulates,
+    *,
+    source: torch.Tensor,
+    target: torch.Tensor,
+    mask: torch.Tensor,
+    years: float,
+) -> float:
+    """The speed at which a baseline, let go, resembles another visit most; 1 if none helps.
+
+    Args:
+        foresight: What the model says of the baseline.
+        source: Shape ``(1, i, j, k)``; the baseline, normalised.
+        target: Same shape and unit; the other visit.
+        mask: Same shape, above 0 where both are known.
+        years: From the baseline to the other visit; negative if it was before.
+    """
+    inside = mask[0] > 0
+    real = target[0][inside]
     errors = [
-        float(
-            torch.mean((foresight.at(years, speed=float(speed)).image[0, 0] - target[0])[mask] ** 2)
-        )
+        float(torch.mean((foresight.at(years, speed=float(speed)).image[0, 0][inside] - real) ** 2))
         for speed in _TRIED
     ]
-    nothing = float(torch.mean((arrays.source[0] - target[0])[mask] ** 2))
+    nothing = float(torch.mean((source[0][inside] - real) ** 2))
     if min(errors) >= nothing:  # the model says nothing that helps: no speed can be told
         return 1.0
     return float(_TRIED[int(np.argmin(errors))])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medtranslate.io.atomic import write_json
+from medtranslate.io.documents import read_document
 
 STATUS_FOLDER = "status"
 """Folder of the status files, in the folder that a job writes."""
@@ -31,7 +31,7 @@ def write_failed(out: Path, case: str, why: str) -> None:
 def read_done(out: Path, case: str) -> dict[str, Any] | None:
     """The record of a case that is done; None if it is not."""
     try:
-        data = json.loads(_path(out, case).read_text(encoding="utf-8"))
+        data = read_document(_path(out, case))
         record = data["record"] if data["state"] == "done" else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -20,6 +20,7 @@ from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.methods.base import AbstractMethod
+from medtranslate.methods.reaction_diffusion import ReactionDiffusionSettings
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_method, read_pipeline
 from medtranslate.preprocess.cache import PreparedArrays
@@ -28,6 +29,7 @@ from medtranslate.settings import format_yaml
 from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
+from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import DATA_KEY, describe_data, describe_model
@@ -38,6 +40,8 @@ from medtranslate.workflows.preprocess import (
     prepare_cases,
 )
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.training_cost import need_training_memory
+from medtranslate.workflows.training_growth import fit_growth
 from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
 from medtranslate.workflows.training_progression import start_progression
 from medtranslate.workflows.training_scores import draw_panels, score_on_grid
@@ -85,6 +89,7 @@ def train(
         ConfigError: If ``out`` holds a run and ``resume`` is not set, one of another pipeline, or
             one that is being written.
         DatasetError: If scans cannot be paired or people would leak between the splits.
+        MemoryShortageError: If an update would not fit the memory.
         StopRequested: If somebody asked to stop; ``resume`` goes on.
     """
     with lock_folder(out):
@@ -105,6 +110,8 @@ def train_in_locked(
     """:func:`train` for whoever has locked ``out`` already."""
     key, before = load_signing_key(), take_snapshot(out)
     cohort = assemble_cohort(pipeline, datasets)
+    if not pipeline.is_progression:
+        need_training_memory(pipeline, make_fabric(pipeline))
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
     people = [*cohort.part("train"), *cohort.part("val")]
@@ -115,18 +122,10 @@ def train_in_locked(
     }
     records = {case.name: describe_case(prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
-    fabric = make_fabric(pipeline)
-    start = _start_translation if pipeline.visits is None else start_progression
-    task = start(pipeline, cohort, prepared, fabric)
-    loop = TrainingLoop(
-        task.method,
-        task.sampler,
-        settings=pipeline.train,
-        validate=task.validate,
-        folder=out,
-        progress=progress,
-    )
-    weights = loop.run(resume=resume)
+    if isinstance(pipeline.method, ReactionDiffusionSettings):
+        weights, told = fit_growth(pipeline.method, cohort, prepared, progress=progress)
+    else:
+        weights, told = _learn(pipeline, cohort, prepared, out, resume=resume, progress=progress)
     scale = _typical_scale(cohort, prepared)
     seen = _training_range(cohort, prepared)
     config = {
@@ -134,7 +133,7 @@ def train_in_locked(
         "split": cohort.split.to_json(),
         INPUTS_KEY: _hash_inputs(cohort, prepared),
         RANGE_KEY: seen.to_json(),
-        **task.describe(weights),
+        **told,
     }
     data = describe_data(cohort)
     provenance = describe_run("train") | {"datasets": [p.name for p in datasets], DATA_KEY: data}
@@ -151,6 +150,30 @@ def train_in_locked(
     )
     sign_outputs(out, since=before, record=made, key=key)
     return out / "model"
+
+
+def _learn(
+    pipeline: Pipeline,
+    cohort: Cohort,
+    prepared: Mapping[str, PreparedArrays],
+    out: Path,
+    *,
+    resume: bool,
+    progress: Progress,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Train a network: its weights, and what the model folder records of its kind."""
+    start = _start_translation if pipeline.visits is None else start_progression
+    task = start(pipeline, cohort, prepared, make_fabric(pipeline))
+    loop = TrainingLoop(
+        task.method,
+        task.sampler,
+        settings=pipeline.train,
+        validate=task.validate,
+        folder=out,
+        progress=progress,
+    )
+    weights = task.finish(loop.run(resume=resume))
+    return weights, task.describe(weights)
 
 
 def _start_translation(
@@ -193,18 +216,6 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
         return
     text = format_yaml(pipeline.model_dump(mode="json"))
     write_text(recorded, text)
-
-
-def make_fabric(pipeline: Pipeline) -> Fabric:
-    """Device and precision; bf16 autocast where the processor computes in it."""
-    precision = pipeline.train.precision
-    if precision == "auto":
-        if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
-        else:
-            fast = torch.cpu._is_avx512_bf16_supported()
-        precision = "bf16-mixed" if fast else "32-true"
-    return Fabric(accelerator="auto", devices=1, precision=precision)
 
 
 def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> IntensityScale:

@@ -24,6 +24,7 @@ _COLUMNS = (
     "val_psnr",
     "val_ssim",
     "val_mae",
+    "val_region",
 )
 _SKIPPED_COLUMNS = ("step", "batch")
 _EVERY_STEPS = 10

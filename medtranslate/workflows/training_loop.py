@@ -192,6 +192,9 @@ class TrainingLoop:
 
 
 def _rate(scores: dict[str, float]) -> float:
+    """How good weights are; a followed region tells it better than a scan that hardly changes."""
+    if "region" in scores:
+        return scores["region"]
     return scores["psnr"] + _DB_PER_SSIM * scores["ssim"]
 
 

@@ -23,7 +23,9 @@ from medtranslate.networks.progression import REACH_MM, ProgressionNetwork
 from medtranslate.pipeline import Pipeline, build_progression, build_progression_network
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.cohort import Cohort
+from medtranslate.workflows.cohort_change import COHORT_CHANGE_KEY, measure_cohort_mean
 from medtranslate.workflows.foresight import Foresight, look_ahead
+from medtranslate.workflows.pacing import PacedPerson, fit_speed
 from medtranslate.workflows.speeds import SPEEDS_KEY, measure_speeds
 from medtranslate.workflows.training_loop import mean_scores
 from medtranslate.workflows.training_scores import draw_panels, score_on_grid
@@ -65,10 +67,30 @@ def start_progression(
     def validate(_: object) -> tuple[dict[str, float], np.ndarray | None]:
         return _validate(method.generator, watched, prepared, code, fabric)
 
-    def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    def load(weights: Mapping[str, Tensor]) -> ProgressionNetwork:
         network = build_progression_network(pipeline, num_conditions=code.size)
         network.load_state_dict(weights)
         fabric.to_device(network.eval())
+        return network
+
+    def finish(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        network = load(weights)
+        views = ((pair, prepared[pair.name]) for pair in trained)
+        effects = fit_speed(
+            PacedPerson(
+                _foresee(network, pair, arrays, code),
+                arrays,
+                pair.interval_years,
+                code.encode(pair.covariates),
+            )
+            for pair, arrays in views
+        )
+        if effects is not None:
+            network.set_speed(torch.from_numpy(effects))
+        return {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+
+    def describe(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        network = load(weights)
         views = [(pair, prepared[pair.name]) for pair in watched or trained]
         speeds = measure_speeds(
             (_foresee(network, pair, arrays, code), arrays, pair.interval_years)
@@ -79,9 +101,12 @@ def start_progression(
             CONDITIONS_KEY: code.to_json(),
             INTERVALS_KEY: [min(intervals), max(intervals)],
             SPEEDS_KEY: speeds.to_json(),
+            COHORT_CHANGE_KEY: measure_cohort_mean(
+                (pair.name, prepared[pair.name], pair.interval_years) for pair in trained
+            ).to_json(),
         }
 
-    return TrainingTask(method, sampler, validate, describe)
+    return TrainingTask(method, sampler, validate, describe, finish)
 
 
 def _make_sampler(
@@ -169,8 +194,22 @@ def _validate(
         arrays = prepared[pair.name]
         target = need_target(arrays, pair.name)
         with fabric.autocast():
-            future = _foresee(network, pair, arrays, code).at(pair.interval_years)
-        scores.append(score_on_grid(arrays, target, future.image[0]))
+            foresight = _foresee(network, pair, arrays, code)
+            future = foresight.at(pair.interval_years)
+        scores.append(
+            score_on_grid(arrays, target, future.image[0])
+            | _score_region(foresight, arrays, pair.interval_years)
+        )
         if picture is None:
             picture = draw_panels(arrays.source, future.image[0], target)
     return mean_scores(scores), picture
+
+
+def _score_region(foresight: Foresight, arrays: PreparedArrays, years: float) -> dict[str, float]:
+    """Share of the region's squared change that is explained: 0 for no change, at most 1."""
+    if arrays.label is None or arrays.later is None:
+        return {}
+    moved = foresight.region_at(arrays.label, years)[0]
+    unmoved = float((arrays.label - arrays.later).square().sum())
+    left = float((moved - arrays.later).square().sum())
+    return {"region": 1 - left / unmoved if unmoved else 0.0}

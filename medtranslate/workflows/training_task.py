@@ -13,6 +13,11 @@ from medtranslate.methods.base import Trainable
 from medtranslate.workflows.training_loop import Validate
 
 
+def _leave(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The best weights are the final ones."""
+    return weights
+
+
 @dataclass(frozen=True)
 class TrainingTask:
     """The parts that the training loop puts together.
@@ -21,10 +26,12 @@ class TrainingTask:
         method: Learns.
         sampler: What it learns from.
         validate: Scores the averaged weights.
-        describe: What the model folder records beside pipeline and people, from the best weights.
+        describe: What the model folder records beside pipeline and people, from the final weights.
+        finish: Makes the final weights of the best ones.
     """
 
     method: Trainable
     sampler: PatchSampler
     validate: Validate
     describe: Callable[[Mapping[str, Tensor]], dict[str, Any]]
+    finish: Callable[[dict[str, Tensor]], dict[str, Tensor]] = _leave

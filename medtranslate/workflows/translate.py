@@ -283,15 +283,19 @@ def translate_prepared(
         num_clipped=prediction.num_clipped,
         warnings=predicted.warnings,
         deviation=deviation,
-        how=_describe_computation(prediction),
+        how=_describe_computation(translator, prediction),
     )
 
 
-def _describe_computation(prediction: Prediction) -> str:
+def _describe_computation(translator: Translator, prediction: Prediction) -> str:
     """One line: whole volume or windows, engine, precision, and why."""
     plan, engine = prediction.plan, prediction.engine
     sizes = "" if plan.window is None else "x".join(map(str, plan.window))
     region = f"windows of {sizes} voxels" if sizes else "whole volume at once"
+    if plan.reduced:
+        region += " (planned larger; the memory did not suffice)"
+    if translator.windows_matter(plan):
+        region += " (of which each is normalised by itself: the whole volume would differ)"
     return f"{region}, {engine.name} in {engine.precision}: {engine.why}"
 
 

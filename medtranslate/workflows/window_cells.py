@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from monai.data.utils import dense_patch_slices
 
 from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import sidecar_path
+from medtranslate.io.documents import read_document
 from medtranslate.preprocess.loading import track
 from medtranslate.preprocess.native import native_mask
 from medtranslate.preprocess.preparation import Prepared
@@ -57,7 +57,7 @@ def find_cells(
 def read_plan(written: Path) -> InferencePlan | None:
     """How a written prediction was made, by its sidecar; None if that does not say."""
     try:
-        data = json.loads(sidecar_path(written).read_text(encoding="utf-8"))["Inference"]
+        data = read_document(sidecar_path(written))["Inference"]
         if data["Window"] is None:
             return InferencePlan(None, 0.0)
         i, j, k = (int(size) for size in data["Window"])

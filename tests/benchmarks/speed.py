@@ -41,7 +41,7 @@ from medtranslate.networks.generator import CorrectionNetwork, Generator
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import build_generator, build_method, read_pipeline
 from medtranslate.preprocess.cache import load_or_prepare
-from medtranslate.workflows.train import make_fabric
+from medtranslate.workflows.device import make_fabric
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCH = (64, 80, 64)

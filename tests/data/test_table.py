@@ -139,3 +139,20 @@ def test_a_dicom_series_is_named_by_its_folder_with_series_and_repairs(
     index = index_table(path, name="people")
 
     assert [scan.path for scan in index.scans] == [series.with_name("ct#deskew"), series]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("subject,contrast,path\n" + "a" * 200_000 + ",T1w,a1.nii\n", ": is not a table .field"),
+        (",".join("abcd" * 5_000) + "\n" + "1\n" * 300, "holds more than 5,000,000 cells"),
+    ],
+)
+def test_a_table_that_would_fill_the_memory_is_refused(
+    folder: Path, text: str, message: str
+) -> None:
+    path = folder / "people.csv"
+    path.write_text(text)
+
+    with pytest.raises(DatasetError, match=message):
+        read_table(path)

@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from medtranslate.errors import MemoryShortageError
 from medtranslate.inference import predict as module
-from medtranslate.inference.predict import InferencePlan, plan_inference, predict
+from medtranslate.inference.predict import (
+    InferencePlan,
+    plan_inference,
+    predict,
+    predict_with_plan,
+    with_smaller_windows,
+)
 from medtranslate.inference.settings import InferenceSettings
 
 SHAPES = [(20, 20, 20), (21, 17, 33), (8, 40, 37)]
@@ -116,7 +123,7 @@ def test_windows_are_used_when_asked_for_or_when_memory_is_short(values, shape, 
 
 
 def test_without_a_limit_half_of_the_free_memory_decides(monkeypatch):
-    monkeypatch.setattr(module, "_free_bytes", lambda device: 2_000_000)
+    monkeypatch.setattr(module, "free_bytes", lambda device: 2_000_000)
     fits = {"settings": InferenceSettings(), "bytes_per_voxel": 1000}
 
     assert plan_inference((10, 10, 10), **fits).window is None
@@ -132,21 +139,56 @@ def test_the_plan_says_in_the_sidecar_what_was_done():
     }
 
 
-def test_a_device_without_memory_for_the_whole_volume_gets_windows():
+@pytest.mark.parametrize("message", ["CUDA out of memory", "std::bad_alloc"])
+def test_where_the_memory_does_not_suffice_windows_are_halved_until_it_does(message):
     calls = []
 
     def translate(patch):
         calls.append(tuple(patch.shape[2:]))
-        if patch.shape[2] > 96:
-            raise torch.OutOfMemoryError("no memory")
+        if patch.shape[2:].numel() > 60 * 50 * 30:
+            raise RuntimeError(message)
         return patch
 
-    source = volume((110, 6, 5))
-    prediction = predict(translate, source, settings=settings())
+    source = volume((110, 60, 30))
+    plan = InferencePlan(None, 0.5)
+    prediction, used = with_smaller_windows(
+        lambda plan: predict_with_plan(translate, source, plan=plan, divisor=4),
+        plan,
+        (110, 60, 30),
+        divisor=4,
+    )
 
-    assert calls[0] == (110, 6, 5)
-    assert set(calls[1:]) == {(96, 6, 5)}
+    assert calls[:2] == [(112, 60, 32), (56, 60, 32)]
+    assert set(calls[2:]) == {(48, 48, 32)}
+    assert used.to_json() == {
+        "Window": [48, 48, 32], "Overlap": 0.5, "Blending": "gaussian",
+        "ReducedBecause": "out of memory",
+    }  # fmt: skip
     torch.testing.assert_close(prediction, source, rtol=0, atol=1e-6)
+
+
+def test_windows_are_not_made_smaller_than_is_of_use():
+    def translate(patch):
+        raise torch.OutOfMemoryError("no memory")
+
+    with pytest.raises(MemoryShortageError, match="not even in windows of 48x48x40"):
+        predict(translate, volume((100, 50, 40)), settings=settings(), divisor=8)
+
+
+def test_an_error_that_is_not_of_memory_is_left_alone():
+    def translate(patch):
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        predict(translate, volume((100, 50, 40)), settings=settings())
+
+
+def test_small_windows_too_are_multiples_of_the_divisor():
+    plan = plan_inference(
+        (100, 200, 150), settings=settings(memory_gb=0.0001), divisor=32, bytes_per_voxel=1000
+    )
+
+    assert plan.window == (64, 64, 64)
 
 
 @pytest.mark.parametrize(

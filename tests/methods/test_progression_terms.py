@@ -6,6 +6,7 @@ from medtranslate.methods.progression_terms import (
     image_loss,
     region_loss,
     regularity_loss,
+    sparsity_loss,
 )
 
 NOTHING = dict.fromkeys(ProgressionLossSettings.model_fields, 0.0)
@@ -69,3 +70,26 @@ def test_nobody_without_a_region_counts():
     nothing = torch.zeros(1, 1, 6, 6, 6)
 
     assert float(region_loss(nothing, nothing, nothing + 1, settings=_only(region=1.0))) == 0
+
+
+def test_a_region_that_moves_by_part_of_a_voxel_pays_only_if_it_moves():
+    """Edges of whole voxels, at places as they come; most do not flip when they move a little."""
+    place = torch.linspace(4, 8, 257)[:-1].view(1, 1, 1, 256, 1)
+    index = torch.arange(16.0).view(1, 1, 16, 1, 1)
+    label, later = ((index < (place + moved).round()).float() for moved in (0.0, 0.25))
+    before = torch.cat([label[:, :, :1], label[:, :, :-1]], dim=2)
+    moved = 0.75 * label + 0.25 * before  # a quarter of a voxel, linearly
+    settings = _only(region=1.0)
+
+    stays = float(region_loss(label, later, label, settings=settings))
+    moves = float(region_loss(label, later, moved, settings=settings))
+
+    assert moves == pytest.approx(0.75 * stays)
+    assert float((moved - later).abs().sum()) > float((label - later).abs().sum())
+
+
+def test_what_is_added_costs_its_mean_size_in_the_mask():
+    added, mask = torch.full((1, 1, 4, 4, 4), -0.2), torch.zeros(1, 1, 4, 4, 4)
+    mask[..., :1] = 1
+
+    assert float(sparsity_loss(added, mask, settings=_only(sparsity=2.0))) == pytest.approx(0.4)

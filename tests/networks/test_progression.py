@@ -115,3 +115,16 @@ def test_a_front_advances_by_its_speed_and_not_without_time():
     torch.testing.assert_close((now > 0.5).float(), region)
     assert float(later[0, 0, 16, 12, 12]) > 0.5  # 2.5 mm from the border, the front ran 3
     assert float(later[0, 0, 17, 12, 12]) < 0.5  # 3.5 mm
+
+
+def test_a_speed_multiplies_what_moves_and_advances_and_nothing_else():
+    network = _stir(_network(growing_region=True))
+    network.set_speed(torch.zeros(3))
+    slow = _ask(network, (1.0, 0.0))
+    network.set_speed(torch.log(torch.tensor([2.0, 5.0, 1.5])))
+
+    fast = _ask(network, (1.0, 0.0))
+
+    torch.testing.assert_close(fast.velocity, 3 * slow.velocity)
+    torch.testing.assert_close(fast.front, 3 * slow.front)
+    torch.testing.assert_close(fast.residual, slow.residual)

@@ -207,7 +207,7 @@ def test_masks_that_come_from_elsewhere_are_noted(runs, tmp_path):
     ("name", "text", "words"),
     [
         ("summary.json", None, "holds no scores"),
-        ("summary.json", "[]", "not a JSON object"),
+        ("summary.json", "[]", "holds list, expected an object"),
         ("summary.json", "{}", "lacks what a comparison needs"),
         ("protocol.json", "{", "cannot be read as JSON"),
         ("protocol.json", '{"numbers": 3, "words": {}}', "no table of settings"),

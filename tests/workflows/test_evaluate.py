@@ -20,7 +20,7 @@ from medtranslate.metrics.scoring import score_case
 from medtranslate.report.browser import make_browser
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
-from medtranslate.workflows import evaluate as evaluate_module
+from medtranslate.workflows import case_pictures
 from medtranslate.workflows.evaluate import (
     COPY_BASELINE,
     ScoredCase,
@@ -125,7 +125,7 @@ def test_the_browser_shows_the_standard_deviation_in_scored_units(tmp_path, make
         return make_browser(pictures, window, **names)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate_module, "make_browser", note)
+        patch.setattr(case_pictures, "make_browser", note)
         evaluate_cases(
             [replace(case, predictions=predictions, sd=sd)],
             protocol=QUICK.model_copy(update={"scale": "sidecar"}),

@@ -9,6 +9,7 @@ from torch.nn import functional
 from medtranslate.checkpoint import load_model, save_model
 from medtranslate.data.cases import Case
 from medtranslate.errors import CheckpointError
+from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import CT_SCALE, IntensityScale
 from medtranslate.workflows.prediction import estimate_memory, load_translator
@@ -171,3 +172,35 @@ def test_a_model_without_histogram_cannot_show_that_baseline(trained, tmp_path):
 
     with pytest.raises(CheckpointError, match=r"histogram_match.*absent"):
         _ = load_translator(tmp_path).histogram
+
+
+def test_windows_that_the_memory_made_smaller_are_recorded(identity, make_volume, tmp_path):
+    class Greedy(CopyIntensity):
+        def __call__(self, source):
+            if source.shape[2:].numel() > 64 * 64 * 64:
+                raise RuntimeError("std::bad_alloc")
+            return source[:, :1]
+
+    volume = make_volume(shape=(120, 52, 50))
+    translator = replace(identity(**PLAIN), generator=Greedy())
+
+    prediction = translator.predict(translator.prepare(case_of(volume, tmp_path)))
+
+    assert prediction.plan.to_json()["ReducedBecause"] == "out of memory"
+    assert 48 <= max(prediction.plan.window) <= 64
+    np.testing.assert_allclose(prediction.volume.voxels, volume.voxels, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("norm", "window", "expected"),
+    [("group", (8, 8, 8), True), ("group", None, False), ("none", (8, 8, 8), False)],
+)
+def test_windows_matter_where_each_is_normalised_by_itself(
+    translator, make_pipeline, norm, window, expected
+):
+    size = {"channels": 8, "blocks": [1, 1], "norm": norm}
+    pipeline = make_pipeline(method={"name": "regression", "generator": size})
+
+    one = replace(translator, pipeline=pipeline)
+
+    assert one.windows_matter(InferencePlan(window, 0.5)) is expected

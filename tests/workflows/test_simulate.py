@@ -145,3 +145,23 @@ def test_a_scan_with_other_voxels_than_training_is_told(foreseeing, visited, hel
     )  # fmt: skip
 
     assert any("voxel" in warning.lower() for warning in result.warnings)
+
+
+def test_a_covariate_that_drives_the_disease_moves_the_trajectory_and_another_hardly(
+    foreseeing, visited, held_out, tmp_path
+):
+    scan, mask = _files(visited, held_out[0])
+
+    def grown(dose, shoe):
+        told = {"dose": dose, "shoe": shoe}
+        out = tmp_path / f"{dose}-{shoe}"
+        result = simulate(
+            foreseeing, scan, parse_durations("1y"), out, region=mask, covariates=told, samples=0
+        )
+        return result.rows[-1]["change_percent"]
+
+    driven = grown("1", "40") - grown("0", "40")
+    idle = grown("1", "44") - grown("1", "37")
+
+    assert driven > 10
+    assert abs(idle) < 0.5 * driven

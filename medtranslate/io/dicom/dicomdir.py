@@ -23,7 +23,7 @@ _COMPONENT = re.compile(r"[A-Za-z0-9_ .-]{1,64}")
 
 @contextlib.contextmanager
 def open_place(place: Path) -> Iterator[tuple[FileStore, int]]:
-    """The files of a folder, zip, DICOMDIR or file, and how many are listed but absent.
+    """The files of a folder, zip, DICOMDIR or file, and how many are named but absent.
 
     Raises:
         DicomError: As :func:`list_dicomdir` and :func:`open_store`.
@@ -34,7 +34,7 @@ def open_place(place: Path) -> Iterator[tuple[FileStore, int]]:
             yield FileStore(keys, lambda key: (place.parent / key).open("rb")), num_absent
         else:
             with open_store(place) as store, explain_zip(place):
-                yield store, 0
+                yield store, store.num_absent
     except OSError as error:
         reason = error.strerror or "reason unknown"
         raise DicomError(f"{place}: cannot be read ({reason}). Check its permissions") from None

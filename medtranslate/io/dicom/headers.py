@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import os
 import struct
 import threading
 import warnings
@@ -13,14 +14,15 @@ from collections.abc import Iterator, Sequence
 from typing import IO
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from medtranslate.io.dicom.location import looks_like_dicom
 
 PARSE_FAILURES = (
+    BytesLengthException,
     InvalidDicomError,
     ArithmeticError,
     AttributeError,
@@ -37,6 +39,9 @@ PARSE_FAILURES = (
     zlib.error,
 )
 """What pydicom and its decoders raise on damaged bytes; their texts quote values: show none."""
+
+UNKNOWN_KIND = "an object of unknown kind"
+"""What :func:`class_name` calls a kind that the standard does not have."""
 
 _META_LENGTH_AT = 140
 _META_START = 144
@@ -129,6 +134,8 @@ def _inflate_within_bounds(file: IO[bytes], start: bytes) -> IO[bytes]:
     ):
         file.seek(0)
         return file
+    if file.seek(0, os.SEEK_END) > _LARGEST_INFLATED:
+        raise ValueError("is too large to unpack")
     file.seek(0)
     data = file.read()
     end = _META_START + int.from_bytes(start[_META_LENGTH_AT:_META_START], "little")
@@ -184,15 +191,19 @@ def whole(dataset: Dataset, keyword: str) -> int | None:
 
 def item(dataset: Dataset, keyword: str) -> Dataset:
     """The first item of a sequence; an empty one if there is none."""
+    return next(iter(items(dataset, keyword)), Dataset())
+
+
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none if it is absent or no sequence."""
     try:
         with quiet():
-            sequence = dataset.get(keyword)
-        return sequence[0] if sequence else Dataset()
+            return [one for one in dataset.get(keyword) or () if isinstance(one, Dataset)]
     except PARSE_FAILURES:
-        return Dataset()
+        return []
 
 
 def class_name(dataset: Dataset) -> str:
     """What kind of object a file is, in the standard's words, never in the file's."""
-    uid = UID(text(dataset, "SOPClassUID"))
-    return str(uid.name) if uid and uid.name != uid else "an object of unknown kind"
+    uid = UID(text(dataset, "SOPClassUID"), config.IGNORE)
+    return str(uid.name) if uid and uid.name != uid else UNKNOWN_KIND

@@ -18,7 +18,8 @@ _SERIES_NAME = re.compile(r"[0-9a-f]{8}")
 _INTERPOLATE = re.compile(r"interpolate-missing=([1-9][0-9]{0,3})")
 _BIDS_MARKS = ("dataset_description.json", "participants.tsv")
 _LOOKED_AT = 200
-_START_BYTES = 132
+START_BYTES = 132
+"""Where the signature of DICOM ends."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def looks_like_dicom(start: bytes) -> bool:
     if start[128:132] == b"DICM":
         return True
     group, element = (int.from_bytes(start[n : n + 2], "little") for n in (0, 2))
-    return len(start) >= _START_BYTES and group in (0x0002, 0x0008) and element < 0x0100
+    return len(start) >= START_BYTES and group in (0x0002, 0x0008) and element < 0x0100
 
 
 def _is_bids(folder: Path) -> bool:
@@ -165,6 +166,6 @@ def _is_dicom_file(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return looks_like_dicom(file.read(_START_BYTES))
+            return looks_like_dicom(file.read(START_BYTES))
     except OSError:
         return False

@@ -38,10 +38,10 @@ def read_slices(
     for key, group in itertools.groupby(ordered, key=lambda one: one.key):
         frames = decode_file(place, store, key)
         for one in group:
-            stored = frames[one.frame or 0]
-            if stored.shape != one.size[::-1]:
+            number = one.frame or 0
+            if number >= len(frames) or frames[number].shape != one.size[::-1]:
                 raise _damaged(place, key, "its voxels are not of the size its header gives")
-            values = rearrange(stored, "j i -> i j").astype(np.float64)
+            values = rearrange(frames[number], "j i -> i j").astype(np.float64)
             yield one, values * one.slope + one.intercept
 
 
@@ -58,9 +58,9 @@ def decode_file(place: Path, store: FileStore, key: str) -> np.ndarray:
         raise _damaged(place, key, "it cannot be read") from None
     if dataset is None or "PixelData" not in dataset:
         raise _damaged(place, key, "it holds no pixel data")
-    _check_syntax(place, key, dataset)
     try:
         with quiet():
+            _check_syntax(place, key, dataset)
             array = dataset.pixel_array
     except PARSE_FAILURES:
         raise _damaged(place, key, "its pixel data cannot be decoded") from None

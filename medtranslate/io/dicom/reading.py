@@ -14,7 +14,7 @@ from medtranslate.io.dicom.dicomdir import open_place
 from medtranslate.io.dicom.faults import Fault, refusal
 from medtranslate.io.dicom.headers import UnreadableHeaderError, read_dataset
 from medtranslate.io.dicom.location import Fixes, SeriesLocation
-from medtranslate.io.dicom.pixels import choose_type, decode_file, read_slices
+from medtranslate.io.dicom.pixels import choose_type, read_slices
 from medtranslate.io.dicom.repair import interpolate_missing, move_slice
 from medtranslate.io.dicom.series import SeriesFiles, choose_series, find_series
 from medtranslate.io.dicom.slices import Slice, slices_of
@@ -166,8 +166,8 @@ def _same_values(place: Path, one: Slice, other: Slice) -> bool:
     if (one.slope, one.intercept) != (other.slope, other.intercept):
         return False
     with open_place(place) as (store, _):
-        stored = [decode_file(place, store, s.key)[s.frame or 0] for s in (one, other)]
-    return np.array_equal(*stored)
+        first, second = (values for _, values in read_slices(place, store, [one, other]))
+    return np.array_equal(first, second)
 
 
 def _describe(

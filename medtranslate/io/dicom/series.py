@@ -14,8 +14,16 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from medtranslate.errors import DicomError
 from medtranslate.io.dicom.dicomdir import open_place
 from medtranslate.io.dicom.files import FileStore, short_name
-from medtranslate.io.dicom.headers import UnreadableHeaderError, class_name, read_dataset, text
-from medtranslate.io.dicom.slices import SLICE_TAGS, modality_of
+from medtranslate.io.dicom.headers import (
+    UNKNOWN_KIND,
+    UnreadableHeaderError,
+    class_name,
+    read_dataset,
+    text,
+    whole,
+)
+from medtranslate.io.dicom.location import DICOM_SUFFIXES, START_BYTES
+from medtranslate.io.dicom.slices import MODALITIES, SLICE_TAGS, modality_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +54,10 @@ class Contents:
     Attributes:
         series: Everything with pixels, in the order found.
         others: Kinds of objects without pixels (structures, reports), with their numbers.
-        unreadable: Files that begin as DICOM and cannot be read, by the last part of their names.
+        unreadable: Files that are DICOM by their beginning or name and cannot be read, or that
+            hold nothing, by the last part of their names.
         num_foreign: Files that are not DICOM.
-        num_absent: Files that a DICOMDIR lists and that are not there.
+        num_absent: Files that a DICOMDIR lists, or a link names, and that are not there.
     """
 
     series: tuple[SeriesFiles, ...]
@@ -97,13 +106,13 @@ def _refuse_doubtful(path: Path, contents: Contents) -> None:
     if contents.series and contents.unreadable:
         names = ", ".join(contents.unreadable[:5])
         raise DicomError(
-            f"{path}: damaged: {len(contents.unreadable)} files begin as DICOM and cannot be read"
+            f"{path}: damaged: {len(contents.unreadable)} files of DICOM cannot be read"
             f" ({names}); they may belong to the series. Fetch them again, or take them away"
         )
     if contents.series and contents.num_absent:
         raise DicomError(
-            f"{path}: lists {contents.num_absent} files that are not there; they may belong to the"
-            " series. Copy the whole medium again, or give its folder"
+            f"{path}: names {contents.num_absent} files that are not there; they may belong to the"
+            " series. Fetch what the links name, copy the whole medium again, or give its folder"
         )
 
 
@@ -148,13 +157,15 @@ def _sort(store: FileStore, *, num_absent: int) -> Contents:
         except UnreadableHeaderError:
             unreadable.append(short_name(key))
             continue
-        if header is None:
+        if header is None and _may_have_been_slice(store, key):
+            unreadable.append(short_name(key))
+        elif header is None:
             num_foreign += 1
         elif _is_directory(header):
             continue
-        elif not header.get("Rows") and (modality_of(header) or not header.get("SOPClassUID")):
+        elif _is_damaged(header):
             unreadable.append(short_name(key))
-        elif not header.get("Rows"):
+        elif not whole(header, "Rows"):
             others[class_name(header)] += 1
         else:
             groups.setdefault(_identify(header), {})[key] = header
@@ -166,8 +177,24 @@ def _sort(store: FileStore, *, num_absent: int) -> Contents:
     return Contents(series, dict(others), tuple(unreadable), num_foreign, num_absent)
 
 
+def _may_have_been_slice(store: FileStore, key: str) -> bool:
+    """Whether what is not DICOM is called so, or begins with nothing: a copy that stopped early."""
+    if short_name(key).lower().endswith(DICOM_SUFFIXES):
+        return True
+    with store.open(key) as file:
+        return not file.read(START_BYTES).strip(b"\0")
+
+
+def _is_damaged(header: FileDataset) -> bool:
+    """Whether a file does not say what it is, says two things, or is a slice without a size."""
+    kind, kind_by_head = modality_of(header), text(header.file_meta, "MediaStorageSOPClassUID")
+    if kind is None:
+        return class_name(header) == UNKNOWN_KIND or kind_by_head in MODALITIES
+    return not whole(header, "Rows")
+
+
 def _is_directory(header: FileDataset) -> bool:
-    return bool(header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage)
+    return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
 
 
 def _identify(header: Dataset) -> tuple[str, str, str]:

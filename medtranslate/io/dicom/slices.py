@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from medtranslate.io.dicom.faults import Fault, fault
 from medtranslate.io.dicom.files import short_name
-from medtranslate.io.dicom.headers import class_name, item, number, numbers, text, whole
+from medtranslate.io.dicom.headers import class_name, item, items, number, numbers, text, whole
 
 MODALITIES: dict[str, str] = {
     uid.CTImageStorage: "CT",
@@ -121,7 +121,7 @@ def slices_of(key: str, header: Dataset) -> tuple[list[Slice], list[Fault]]:
         return [], faults
     if text(header, "SOPClassUID") not in _ENHANCED:
         return _gather(key, [(None, header, header)], header)
-    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    frames = items(header, "PerFrameFunctionalGroupsSequence")
     count = whole(header, "NumberOfFrames")
     if count is None or len(frames) != count:
         what = f"{short_name(key)} describes {len(frames)} frames and claims {count}"
@@ -224,7 +224,7 @@ def _find_kind_faults(key: str, header: Dataset) -> Iterator[Fault]:
         yield fault("kind", f"{where} is a projection to plan the scan by (localizer)")
     if colours == "MONOCHROME1" and modality != "CT":
         yield fault("units", f"{where} is stored as a negative, so bright may mean little")
-    if header.get("ModalityLUTSequence"):
+    if items(header, "ModalityLUTSequence"):
         yield fault("units", f"{where} turns stored into real values by a table")
     sizes = [whole(header, keyword) or 0 for keyword in ("Rows", "Columns", "BitsAllocated")]
     if min(sizes) < 1 or sizes[2] not in (8, 16, 32):

@@ -9,6 +9,7 @@ from medtranslate.metrics.calibration import Calibration
 from medtranslate.metrics.rules import resolve_rules
 from medtranslate.workflows.analyses.alignment import AlignmentAnalysis
 from medtranslate.workflows.analyses.base import AbstractAnalysis
+from medtranslate.workflows.analyses.change import ChangeAnalysis
 from medtranslate.workflows.analyses.coverage import Coverage
 from medtranslate.workflows.analyses.dose import DoseAnalysis
 from medtranslate.workflows.analyses.downstream import DownstreamAnalysis, DownstreamTask
@@ -33,6 +34,7 @@ def choose_analyses(
     calibration: Calibration | None = None,
     downstream: DownstreamTask | None = None,
     perceptual: Path | None = None,
+    followed: bool = False,
 ) -> list[AbstractAnalysis]:
     """The analyses of one evaluation; new ones, for they keep what they have seen.
 
@@ -49,12 +51,15 @@ def choose_analyses(
         downstream: Segments real and synthetic scans, which costs one more prediction a case; None
             for no such comparison.
         perceptual: Weights of a feature network to compare the scans by; None for none.
+        followed: Whether the cases follow people through time, so that change is scored.
 
     Raises:
         CheckpointError: If these weights cannot be used; says what to fetch.
         ConfigError: If a protocol is not known; lists those that are.
     """
     analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
+    if followed:
+        analyses.insert(0, ChangeAnalysis())
     if rules := resolve_rules(protocols):
         analyses.append(RulesAnalysis(rules))
     if thorough or labels:

@@ -1,0 +1,169 @@
+"""What a training costs on this machine: seconds an update, and memory, before it starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from medtranslate.errors import MemoryShortageError
+from medtranslate.inference.memory import free_bytes
+from medtranslate.methods.base import AbstractMethod, Batch
+from medtranslate.pipeline import Pipeline, build_generator, build_method
+from medtranslate.workflows.device import make_fabric
+
+MEASURED_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Parts of the training at which an update is timed: an adversary that enters late costs late."""
+
+_BYTES_A_WEIGHT = 5 * 4
+"""Weight, gradient, two moments and running average, in float32."""
+
+_SHARE_BEYOND_KEPT = 2.0
+"""Peak of an update over what it keeps for the backward pass; measured on the CPU: 0.9 to 1.9."""
+
+_MOST_BYTES_A_CHANNEL = 400
+"""More than any network takes for each voxel of a batch and each channel of its first level."""
+
+_SMALL_EDGE = 32
+"""Of the smaller cube that the memory is estimated with; every network takes its multiples."""
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What one update costs.
+
+    Attributes:
+        seconds: Mean over the course of the training.
+        num_bytes: Peak memory beside the prepared scans, estimated.
+    """
+
+    seconds: float
+    num_bytes: int
+
+
+def measure_training(pipeline: Pipeline) -> TrainingCost:
+    """Time a few updates of an untrained model on random patches of the pipeline's size.
+
+    Raises:
+        ConfigError: If the pipeline follows visits.
+        MemoryShortageError: If an update does not fit the memory.
+    """
+    pipeline.need_translation()
+    fabric = make_fabric(pipeline)
+    num_bytes = estimate_training_memory(pipeline, fabric)
+    _refuse_beyond(num_bytes, pipeline, fabric)
+    method = _build(pipeline, fabric)
+    batch = _draw_batch(pipeline.train.batch_size, pipeline.train.patch_size, fabric)
+    method.update(batch, progress=MEASURED_AT[-1])
+    seconds = [_time(lambda part=part: method.update(batch, progress=part)) for part in MEASURED_AT]
+    return TrainingCost(sum(seconds) / len(seconds), num_bytes)
+
+
+def need_training_memory(pipeline: Pipeline, fabric: Fabric) -> None:
+    """Refuse a training whose updates would not fit the memory; measured where it may be so.
+
+    Raises:
+        MemoryShortageError: If they would not.
+    """
+    surely_enough = _MOST_BYTES_A_CHANNEL * pipeline.generator_settings.channels
+    if surely_enough * _count_voxels(pipeline) > free_bytes(fabric.device):
+        _refuse_beyond(estimate_training_memory(pipeline, fabric), pipeline, fabric)
+
+
+def _refuse_beyond(needed: int, pipeline: Pipeline, fabric: Fabric) -> None:
+    free = free_bytes(fabric.device)
+    if needed > free:
+        size = "x".join(map(str, pipeline.train.patch_size))
+        raise MemoryShortageError(
+            f"training needs about {needed:,} bytes of memory beside the scans (patches of {size}"
+            f" voxels, {pipeline.train.batch_size} in a batch), and {free:,} bytes are free. Lower"
+            " train.patch_size, train.batch_size or method.generator.channels, or end what else is"
+            " running"
+        )
+
+
+def estimate_training_memory(pipeline: Pipeline, fabric: Fabric) -> int:
+    """Peak memory of an update in bytes: what it keeps for the backward pass, and the weights.
+
+    What is kept grows linearly with the voxels; two small patches give the line.
+    """
+    method = _build(pipeline, fabric)
+    divisor = pipeline.method.generator.divisor
+    edges = [-(-edge // divisor) * divisor for edge in (_SMALL_EDGE, _SMALL_EDGE + 16)]
+    small, large = (_count_kept(method, fabric, edge) for edge in edges)
+    a_voxel = (large - small) / (edges[1] ** 3 - edges[0] ** 3)
+    kept = small + a_voxel * (_count_voxels(pipeline) - edges[0] ** 3)
+    num_weights = sum(weight.numel() for weight in method.generator.parameters())
+    return int(_SHARE_BEYOND_KEPT * max(kept, small) + _BYTES_A_WEIGHT * num_weights)
+
+
+def _count_voxels(pipeline: Pipeline) -> int:
+    return pipeline.train.batch_size * math.prod(pipeline.train.patch_size)
+
+
+def _count_kept(method: AbstractMethod, fabric: Fabric, edge: int) -> int:
+    """Most bytes that an update of one cube keeps at a time."""
+    tally = _Tally()
+    batch = _draw_batch(1, (edge,) * 3, fabric)
+    with torch.autograd.graph.saved_tensors_hooks(tally.keep, lambda kept: kept.tensor):
+        method.update(batch, progress=MEASURED_AT[-1])
+    return tally.most
+
+
+class _Tally:
+    """Counts the bytes that are kept for backward passes, each storage once."""
+
+    def __init__(self) -> None:
+        self.most = 0
+        self._now = 0
+        self._holders: Counter[int] = Counter()
+
+    def keep(self, tensor: Tensor) -> _Kept:
+        return _Kept(tensor, self)
+
+    def add(self, storage: torch.UntypedStorage, change: Literal[1, -1]) -> None:
+        place = storage.data_ptr()
+        if self._holders[place] == (0 if change > 0 else 1):
+            self._now += change * storage.nbytes()
+        self._holders[place] += change
+        self.most = max(self.most, self._now)
+
+
+class _Kept:
+    """A tensor that a backward pass needs; counted as long as it lives."""
+
+    def __init__(self, tensor: Tensor, tally: _Tally) -> None:
+        self.tensor, self._tally = tensor, tally
+        tally.add(tensor.untyped_storage(), 1)
+
+    def __del__(self) -> None:
+        self._tally.add(self.tensor.untyped_storage(), -1)
+
+
+def _build(pipeline: Pipeline, fabric: Fabric) -> AbstractMethod:
+    """An untrained method; the state of the random numbers is left as it was."""
+    with torch.random.fork_rng():
+        return build_method(pipeline, build_generator(pipeline), fabric)
+
+
+def _draw_batch(number: int, size: tuple[int, int, int], fabric: Fabric) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    shape = number, 1, *size
+    source = torch.rand((number, 2, *size), generator=generator)
+    batch = {"source": source, "target": source[:, :1].sqrt(), "mask": torch.ones(shape)}
+    return {key: fabric.to_device(tensor) for key, tensor in batch.items()}
+
+
+def _time(update: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    update()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - began

@@ -1,0 +1,72 @@
+"""A person's own past sets the speed of the simulated future."""
+
+import csv
+import json
+
+import pytest
+
+from medtranslate.data.durations import Duration
+from medtranslate.errors import ConfigError
+from medtranslate.workflows.history import PastScan, parse_history
+from medtranslate.workflows.simulate import SIMULATION_FILE, simulate
+
+DRIVEN = {"dose": "1", "shoe": "40"}
+
+
+def _files(visited, session):
+    stem = visited / "sub-09" / f"ses-{session}" / "anat" / f"sub-09_ses-{session}"
+    return stem.with_name(f"{stem.name}_T1w.nii.gz"), stem.with_name(
+        f"{stem.name}_label-tumor_mask.nii.gz"
+    )
+
+
+def _simulate(run, visited, out, years, history=()):
+    scan, mask = _files(visited, 2)
+    simulate(
+        run, scan, [Duration("later", years)], out, region=mask, covariates=DRIVEN, samples=2,
+        history=history,
+    )  # fmt: skip
+    rows = list(csv.DictReader((out / "trajectory.csv").read_text().splitlines()))
+    return float(rows[-1]["volume_ml"]), json.loads((out / SIMULATION_FILE).read_text())
+
+
+def test_the_future_starts_from_the_speed_seen_in_the_past(foreseeing, visited, tmp_path):
+    past = PastScan(_files(visited, 1)[0], 1.0)
+
+    volume, told = _simulate(foreseeing, visited, tmp_path / "a", 1.0, [past])
+    speed = told["ObservedSpeed"]
+    expected, untold = _simulate(foreseeing, visited, tmp_path / "b", speed)
+
+    assert told["History"][0]["YearsBefore"] == 1.0
+    assert "ObservedSpeed" not in untold
+    assert speed != 1.0
+    assert volume == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_same_change_in_half_the_time_is_twice_as_fast(foreseeing, visited, tmp_path):
+    _, told = _simulate(
+        foreseeing, visited, tmp_path / "a", 1.0, [PastScan(_files(visited, 1)[0], 1.0)]
+    )
+    _, faster = _simulate(
+        foreseeing, visited, tmp_path / "b", 1.0, [PastScan(_files(visited, 1)[0], 0.5)]
+    )
+
+    assert told["ObservedSpeed"] < 2.1
+    assert faster["ObservedSpeed"] == pytest.approx(2 * told["ObservedSpeed"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("old.nii.gz", "expected FILE=TIME"), ("a=0d", "above 0"), ("a=soon", "is not a time")],
+)
+def test_a_history_that_cannot_be_read_is_refused(text, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_history([text])
+
+
+def test_several_scans_of_the_past_are_read():
+    found = parse_history(["one=a.nii.gz=6m", "b.nii.gz=2y"])
+
+    assert [(past.path.name, past.years_before) for past in found] == [
+        ("one=a.nii.gz", 0.5), ("b.nii.gz", 2.0),
+    ]  # fmt: skip

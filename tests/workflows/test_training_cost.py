@@ -1,0 +1,44 @@
+"""What training costs is known before it starts."""
+
+import pytest
+import torch
+
+from medtranslate.errors import MemoryShortageError
+from medtranslate.workflows import training_cost as module
+from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.train import train
+from medtranslate.workflows.training_cost import estimate_training_memory, measure_training
+
+
+def test_memory_grows_with_the_voxels_and_holds_what_the_backward_pass_needs(make_pipeline):
+    def estimate(patch, batch_size):
+        training = {"patch_size": patch, "batch_size": batch_size, "num_steps": 1,
+                    "precision": "32-true"}  # fmt: skip
+        pipeline = make_pipeline(train=training)
+        return estimate_training_memory(pipeline, make_fabric(pipeline))
+
+    one, two, large = estimate([64] * 3, 1), estimate([64] * 3, 2), estimate([128] * 3, 1)
+
+    # The source, its maps and the difference from the target alone: 6 float32 a voxel.
+    assert one > 24 * 64**3
+    assert 1.8 * one < two < 2.05 * one
+    assert 7 * one < large < 8.2 * one
+
+
+def test_a_training_that_cannot_fit_is_refused_in_bytes_before_it_starts(
+    cohort, make_pipeline, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "free_bytes", lambda device: 1_234_567)
+
+    with pytest.raises(MemoryShortageError, match=r"needs about [\d,]+ bytes.*1,234,567 bytes are"):
+        train(make_pipeline(), [cohort], tmp_path / "run")
+
+
+def test_measuring_leaves_the_random_numbers_as_they_were(make_pipeline):
+    state = torch.get_rng_state()
+
+    cost = measure_training(make_pipeline())
+
+    assert torch.equal(torch.get_rng_state(), state)
+    assert cost.seconds > 0
+    assert cost.num_bytes > 16**3
