@@ -48,7 +48,7 @@ COMMANDS = {
     "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out"),
     "plan": ("--coverage", "--margin-max", "--out"),
     "import": ("FILE", "--like", "--out", "--allow-pickle"),
-    "listen": ("--port", "--model", "--send-to"),
+    "listen": ("--port", "--model", "--send-to", "--from-title", "--require-title"),
 }  # fmt: skip
 
 
