@@ -48,7 +48,7 @@ COMMANDS = {
     "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out"),
     "plan": ("--coverage", "--margin-max", "--out"),
     "import": ("FILE", "--like", "--out", "--allow-pickle"),
-    "listen": ("--port", "--model", "--send-to"),
+    "listen": ("--port", "--model", "--send-to", "--from-title", "--require-title"),
     "export": ("MODEL", "--to", "--out", "monai-bundle", "onnx", "openvino", "huggingface"),
     "bids": ("BIDS_DIR", "OUT_DIR", "LEVEL", "--model", "--participant-label"),
 }  # fmt: skip

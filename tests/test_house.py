@@ -230,27 +230,26 @@ def test_a_pickle_is_found(line: str) -> None:
     assert list(pickles(ast.parse(line)))
 
 
-def test_foreign_weights_come_in_one_way() -> None:
-    readers = [
+def callers(*names: str) -> list[str]:
+    """Modules of the package that call one of these functions."""
+    return [
         relative(path)
         for path in modules(PACKAGE)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if called(node) == "torch.load"
+        if any(name in (text := path.read_text("utf-8")) for name in names)
+        and any(called(node) in names for node in ast.walk(ast.parse(text)))
     ]
 
-    assert readers == ["medtranslate/checkpoint/foreign.py"]
+
+def test_foreign_weights_come_in_one_way() -> None:
+    assert callers("torch.load") == ["medtranslate/checkpoint/foreign.py"]
 
 
 def test_json_comes_in_one_way() -> None:
-    readers = {
-        relative(path)
-        for path in modules(PACKAGE)
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if called(node) in {"json.load", "json.loads", "pd.read_json"}
-    }
-
     # The second copies plain data of ours.
-    assert readers == {"medtranslate/io/documents.py", "medtranslate/settings.py"}
+    assert callers("json.load", "json.loads", "pd.read_json") == [
+        "medtranslate/io/documents.py",
+        "medtranslate/settings.py",
+    ]
 
 
 def length(function: Function) -> int:

@@ -138,7 +138,7 @@ def import_(
         from medtranslate.cli.output import Outcome
         from medtranslate.workflows.import_weights import import_weights
 
-        sha256 = import_weights(file, like=like, out=out, allow_pickle=allow_pickle)
+        sha256 = import_weights(file, like=like, out=out, pickles_allowed=allow_pickle)
         return Outcome({"model": str(out), "sha256": sha256}, (f"Model {out}",))
 
     finish(context, job, as_json=as_json)

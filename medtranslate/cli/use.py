@@ -305,6 +305,13 @@ def listen(
         float,
         typer.Option("--quiet-seconds", min=0.1, help="A series is whole after so long a pause."),
     ] = 30.0,
+    callers: Annotated[
+        list[str] | None,
+        typer.Option("--from-title", metavar="TITLE", help="Only who may send; may be repeated."),
+    ] = None,
+    require_title: Annotated[
+        bool, typer.Option("--require-title", help="Refuse senders that call another title.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Be a DICOM node: receive series, translate them, send the synthetic ones on."""
@@ -323,6 +330,8 @@ def listen(
             identity=identity or "pseudonym",
             spool_bytes=int(spool_gb * 1e9),
             quiet_seconds=quiet_seconds,
+            callers=tuple(callers or ()),
+            require_title=require_title,
         )
         result = listen(
             model, route, uncertainty=uncertainty, tell=lambda text: typer.echo(text, err=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from medtranslate.data.cases import Case
 from medtranslate.errors import VolumeReadError
 from medtranslate.io import parse_bids_name, scan_suffix
+from medtranslate.io.dicom.location import SeriesLocation
 from medtranslate.io.stream import check_file
 from medtranslate.provenance import hash_bytes, hash_file
 
@@ -23,9 +24,12 @@ _DIGITS = 10
 def hash_content(path: Path) -> str:
     """SHA-256 of a file, or of the files in a folder without their names, in hexadecimal.
 
+    Of one series among several that is the whole place it lies in.
+
     Raises:
         VolumeReadError: If a file is absent, empty or not a regular one.
     """
+    path = SeriesLocation.parse(path).place
     if not path.is_dir():
         check_file(path)
         return hash_file(path)

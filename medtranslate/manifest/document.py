@@ -19,7 +19,7 @@ from medtranslate.settings import Settings, validate_settings
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT = "medtranslate-manifest-1"
 
-_NOTE = "SYNTHETIC - not acquired - research use only"
+_NOTE = "Research use only. Scans marked SYNTHETIC were not acquired"
 
 
 def _check_inside(name: str) -> str:

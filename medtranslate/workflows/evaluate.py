@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -11,16 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 from medtranslate.errors import DatasetError, MedTranslateError
-from medtranslate.io import parse_bids_name, read_header, read_mask, read_volume, sidecar_path
+from medtranslate.io import parse_bids_name, read_mask, read_volume, sidecar_path
 from medtranslate.io.atomic import write_text
-from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.io.documents import read_document
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
 from medtranslate.metrics.scoring import score_against
 from medtranslate.metrics.yardstick import Yardstick, make_yardstick, require_same_grid
 from medtranslate.preprocess.masks import find_head, find_nonzero
-from medtranslate.provenance import software_versions
+from medtranslate.provenance import describe_run, software_versions
 from medtranslate.report.build import CasePictures, build_report
 from medtranslate.report.checklist import claim_checklist
 from medtranslate.report.details import EvaluationDetails
@@ -31,8 +31,8 @@ from medtranslate.workflows.analyses.base import AbstractAnalysis, Findings
 from medtranslate.workflows.analyses.choose import choose_analyses
 from medtranslate.workflows.case_pictures import PictureDrawer
 from medtranslate.workflows.labels import read_labels
-from medtranslate.workflows.outputs import is_ours
-from medtranslate.workflows.pairing import Pair, find_labels, pair_paths
+from medtranslate.workflows.pairing import Pair, find_labels, hash_pair, pair_paths
+from medtranslate.workflows.pairing_notes import show_name, tell_pairing
 from medtranslate.workflows.read_ahead import read_ahead
 from medtranslate.workflows.scored_case import ScoredCase
 
@@ -150,22 +150,23 @@ def evaluate_paths(
         protocols=protocols, thorough=audit, labels=labels is not None, perceptual=perceptual
     )
     pairing = pair_paths(reference, prediction, mask=mask, source=source)
-    notes = [f"Left out for want of a partner: {', '.join(pairing.unpaired)}."] * bool(
-        pairing.unpaired
-    )
     first = pairing.pairs[0]
     details = EvaluationDetails(
         title="Prediction against real scan",
         source_name=_modality(first.source) or "" if first.source else "",
         target_name=_modality(first.reference) or "",
-        notes=notes + _doubts(pairing.pairs) + _tell_repairs(pairing.pairs),
+        notes=tell_pairing(pairing),
         how_made={"software": ", ".join(f"{k} {v}" for k, v in software_versions().items())},
         command=command,
         checklist=checklist,
     )
+    key, before = load_signing_key(), take_snapshot(out)
     cases = read_ahead(pairing.pairs, lambda pair: _read_case(pair, protocol, model_name, labels))
     summary = evaluate_cases(cases, protocol=protocol, out=out, details=details, analyses=analyses)
-    return summary | {"unpaired": list(pairing.unpaired)}
+    inputs = {pair.name: hash_pair(pair) for pair in pairing.pairs}
+    record = describe_run("medtranslate evaluate", protocol=protocol.fingerprint, inputs=inputs)
+    sign_outputs(out, since=before, record=record, key=key)
+    return summary | {"unpaired": [path.name for path in pairing.unpaired]}
 
 
 def find_foreground(reference: Volume) -> np.ndarray:
@@ -317,7 +318,7 @@ def _read_case(pair: Pair, protocol: Protocol, model_name: str, labels: Path | N
         predictions=predictions,
         mask=mask,
         source=source,
-        context={"grid": reference.geometry.describe(), "file": pair.reference.name},
+        context={"grid": reference.geometry.describe(), "file": show_name(pair.reference)},
         labels=regions.regions,
         labels_left_out=regions.left_out,
     )
@@ -358,35 +359,3 @@ def _refuse_sidecar(path: Path, problem: str) -> DatasetError:
 def _modality(path: Path) -> str | None:
     parsed = parse_bids_name(path)
     return parsed.contrast.partition("+")[0] if parsed else None
-
-
-def _doubts(pairs: Iterable[Pair]) -> list[str]:
-    """What looks as if the wrong files had been given: other people, or the two swapped."""
-    return list(_find_doubts(pairs))
-
-
-def _tell_repairs(pairs: Iterable[Pair]) -> list[str]:
-    """What was repaired in DICOM on request before it was scored."""
-    return [
-        f"{pair.name}, repaired on request: {repair}."
-        for pair in pairs
-        for path in (pair.reference, pair.prediction, pair.source)
-        if path is not None and holds_dicom(path)
-        for repair in read_header(path).repairs
-    ]
-
-
-def _find_doubts(pairs: Iterable[Pair]) -> Iterator[str]:
-    for pair in pairs:
-        if is_ours(pair.reference):
-            yield (
-                f"{pair.reference.name} is the reference, and its sidecar says that it is "
-                "synthetic. Are reference and prediction swapped?"
-            )
-        names = [parse_bids_name(path) for path in (pair.reference, pair.prediction)]
-        subjects = [name.get("sub") for name in names if name is not None]
-        if len(set(subjects)) > 1:
-            yield (
-                f"The names say different people: {pair.reference.name} is the reference, "
-                f"{pair.prediction.name} the prediction."
-            )

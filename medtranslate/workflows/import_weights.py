@@ -22,7 +22,7 @@ IMPORT_KEY = "imported"
 _LOGGER = logging.getLogger(__name__)
 
 
-def import_weights(path: Path, *, like: Path, out: Path, allow_pickle: bool) -> str:
+def import_weights(path: Path, *, like: Path, out: Path, pickles_allowed: bool) -> str:
     """Write a model folder with the weights of a foreign file.
 
     The file is never unpickled: tensors and plain data are read, anything else refuses it. What
@@ -33,17 +33,17 @@ def import_weights(path: Path, *, like: Path, out: Path, allow_pickle: bool) -> 
         path: A ``.pt`` or ``.pth`` file.
         like: A run folder or its ``model/`` whose network has the same tensors.
         out: The model folder to write; must be absent or empty.
-        allow_pickle: Whether a file of this kind may be read at all.
+        pickles_allowed: Whether a file of this kind may be read at all.
 
     Returns:
         The sha256 that identifies the new model.
 
     Raises:
-        ConfigError: If ``allow_pickle`` is not set, or ``out`` holds something.
+        ConfigError: If ``pickles_allowed`` is not set, or ``out`` holds something.
         CheckpointError: If a file holds anything but the weights of the network of ``like``.
         VolumeWriteError: If ``out`` cannot be written to.
     """
-    if not allow_pickle:
+    if not pickles_allowed:
         raise ConfigError(
             f"{path}: files of this kind are pickles, which can run programs, and are not read."
             " With --allow-pickle its tensors alone are read; ask for safetensors where you can"

@@ -54,6 +54,8 @@ class Route:
         identity: Whether patient and study are named as in the source.
         spool_bytes: Most that is kept on disk of what comes in; beyond it the sender is told so.
         quiet_seconds: A series is complete when nothing came for so long.
+        callers: Titles of the nodes that may send; any if empty.
+        require_title: Whether senders must know this node's own title.
     """
 
     host: str
@@ -62,6 +64,8 @@ class Route:
     identity: Literal["pseudonym", "keep"] = "pseudonym"
     spool_bytes: int = 4 << 30
     quiet_seconds: float = 30.0
+    callers: tuple[str, ...] = ()
+    require_title: bool = False
 
 
 def listen(
@@ -86,7 +90,7 @@ def listen(
 
     Raises:
         CheckpointError: If the model cannot be used.
-        ConfigError: If an address is none, or the port cannot be listened at.
+        ConfigError: If an address or a title is none, or the port cannot be listened at.
     """
     target = Address.parse(route.send_to)
     translator = load_chosen_translator(model, uncertainty=uncertainty)
@@ -99,7 +103,14 @@ def listen(
             quiet_seconds=route.quiet_seconds,
             clock=time.monotonic,
         )
-        with receive(route.host, route.port, store=spool.store, closed=spool.close) as port:
+        with receive(
+            route.host,
+            route.port,
+            store=spool.store,
+            closed=spool.close,
+            callers=route.callers,
+            require_title=route.require_title,
+        ) as port:
             tell(f"listening at {route.host}:{port}; stop with Ctrl-C")
             try:
                 while not stop.wait(_POLL_SECONDS):

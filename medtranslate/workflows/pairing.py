@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from medtranslate.data.pseudonyms import hash_content, pseudonym
 from medtranslate.data.scans import contrast_of
 from medtranslate.errors import DatasetError
 from medtranslate.io import BidsName, is_scan, parse_bids_name, scan_suffix
@@ -20,7 +21,7 @@ class Pair:
     """Files of one case.
 
     Attributes:
-        name: Unique, for tables.
+        name: Unique, for tables; of a BIDS name its subject and session, else a pseudonym.
         subject: Person.
         reference: The real scan.
         prediction: The synthetic one.
@@ -42,11 +43,11 @@ class Pairing:
 
     Attributes:
         pairs: Sorted by name.
-        unpaired: File names without a partner.
+        unpaired: Files without a partner.
     """
 
     pairs: tuple[Pair, ...]
-    unpaired: tuple[str, ...]
+    unpaired: tuple[Path, ...]
 
 
 def pair_paths(
@@ -55,7 +56,8 @@ def pair_paths(
     """Pair files, or the files of two folders.
 
     In folders, BIDS names pair by subject and session, and by contrast where that leaves several;
-    other names pair if they are the same up to the suffix.
+    other names pair if they are the same up to the suffix. As such a name may be a person's, the
+    case is called by the content of its reference instead.
 
     Args:
         reference: A scan or a folder of scans.
@@ -78,8 +80,19 @@ def pair_paths(
     if not _is_folder(reference):
         name = _key(reference)
         pair = _finish(name, reference, prediction, mask=mask, source=source)
-        return Pairing((pair,), ())
+        return Pairing(_rename([pair]), ())
     return _pair_folders(reference, prediction, mask=mask, source=source)
+
+
+def hash_pair(pair: Pair) -> dict[str, str]:
+    """The files of a pair by role, each told by its content and by nothing else."""
+    paths = {
+        "reference": pair.reference,
+        "prediction": pair.prediction,
+        "mask": pair.mask,
+        "source": pair.source,
+    }
+    return {role: hash_content(path) for role, path in paths.items() if path is not None}
 
 
 def _is_folder(path: Path) -> bool:
@@ -93,11 +106,11 @@ def _pair_folders(
     references = _list_scans(reference, keep=_is_image)
     predictions = _list_scans(prediction, keep=_is_image)
     pairs: list[Pair] = []
-    unpaired: list[str] = []
+    unpaired: list[Path] = []
     for path in predictions:
         partner = _find_partner(path, references)
         if partner is None:
-            unpaired.append(path.name)
+            unpaired.append(path)
             continue
         name = _key(path)
         if sum(_key(other) == name for other in predictions) > 1:
@@ -111,10 +124,24 @@ def _pair_folders(
         )
     used = {pair.reference for pair in pairs}
     contrasts = {_contrast(pair.reference) for pair in pairs}
-    unpaired += [
-        path.name for path in references if path not in used and _contrast(path) in contrasts
-    ]
-    return Pairing(tuple(sorted(pairs, key=lambda pair: pair.name)), tuple(unpaired))
+    unpaired += [path for path in references if path not in used and _contrast(path) in contrasts]
+    return Pairing(_rename(pairs), tuple(unpaired))
+
+
+def _rename(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The pairs sorted by name, those that are not called by a BIDS name by their content."""
+    renamed: dict[str, Pair] = {}
+    for pair in sorted(pairs, key=lambda pair: pair.name):
+        if parse_bids_name(pair.reference) is not None:
+            renamed[pair.name] = pair
+            continue
+        label = name = pseudonym(pair.reference)
+        count = 1
+        while name in renamed:  # one reference under several names
+            count += 1
+            name = f"{label}-{count}"
+        renamed[name] = replace(pair, name=name, subject=label)
+    return tuple(renamed[name] for name in sorted(renamed))
 
 
 def _refuse_duplicates(pairs: Sequence[Pair]) -> None:
@@ -181,14 +208,14 @@ def find_labels(labels: Path, pair: Pair) -> dict[str, Path]:
         ]
     names = [_label_name(path) for path in found]
     return {
-        name if names.count(name) == 1 else path.name: path
-        for name, path in zip(names, found, strict=True)
+        name if names.count(name) == 1 else f"{name} {names[: number + 1].count(name)}": path
+        for number, (name, path) in enumerate(zip(names, found, strict=True))
     }
 
 
 def _label_name(path: Path) -> str:
     parsed = parse_bids_name(path)
-    return path.name if parsed is None else contrast_of(parsed.suffix, dict(parsed.entities))
+    return "labels" if parsed is None else contrast_of(parsed.suffix, dict(parsed.entities))
 
 
 def _find_partner(prediction: Path, references: Sequence[Path]) -> Path | None:

@@ -15,11 +15,12 @@ from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
 from medtranslate.io.atomic import write_json
 from medtranslate.io.locking import lock_folder
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
 from medtranslate.preprocess.preparation import hash_settings, used_versions
 from medtranslate.preprocess.settings import PreprocessSettings
-from medtranslate.provenance import hash_file, hash_json
+from medtranslate.provenance import describe_run, hash_file, hash_json
 from medtranslate.volume import Volume
 from medtranslate.workflows.cohort import pair_scans
 from medtranslate.workflows.distribution import Failure, distribute
@@ -79,7 +80,7 @@ def preprocess_dataset(
         pipeline: Which contrasts and which steps.
         datasets: BIDS folders or CSV tables.
         out: Gets ``NAME_source.nii.gz``, ``NAME_target.nii.gz``, ``NAME_mask.nii.gz``, all
-            normalised on the model grid, the record, and a status file a case.
+            normalised on the model grid, the record, a status file a case, and the manifest.
         cache: Folder of prepared scans; none is kept if None.
         cluster: Where the work is done, see :func:`distribute`.
         progress: Told how far things are.
@@ -91,8 +92,13 @@ def preprocess_dataset(
     """
     progress = progress or NoProgress()
     cases, _ = pair_scans(pipeline, index_datasets(datasets))
+    key = load_signing_key()
     with lock_folder(out):
-        return _prepare_all(pipeline.preprocess, cases, out, cache, cluster, progress)
+        before = take_snapshot(out)
+        result = _prepare_all(pipeline.preprocess, cases, out, cache, cluster, progress)
+        record = describe_run("medtranslate preprocess", pipeline=pipeline.name)
+        sign_outputs(out, since=before, record=record, key=key)
+    return result
 
 
 def _prepare_all(

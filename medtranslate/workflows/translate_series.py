@@ -15,6 +15,7 @@ from medtranslate.errors import DatasetError, MedTranslateError, MissingExtraErr
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io.atomic import atomic_folder, write_json
 from medtranslate.io.dicom.location import holds_dicom
+from medtranslate.manifest import load_signing_key, take_snapshot
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.outputs import is_ours
 from medtranslate.workflows.prediction import Translator
@@ -26,6 +27,7 @@ from medtranslate.workflows.translate import (
     Translation,
     collect_cases,
     predict_case,
+    sign_translation,
 )
 
 try:
@@ -86,6 +88,7 @@ def translate_to_dicom(
     )
     cases = collect_cases(translator, sources, mask=mask)
     _check_sources(cases, regions or {})
+    key, before = load_signing_key(), take_snapshot(out)
     progress.stage("translate", len(cases))
     scans = []
     for number, case in enumerate(cases):
@@ -98,7 +101,9 @@ def translate_to_dicom(
             scan = TranslatedScan(case.name, case.source, None, error=str(error))
         scans.append(scan)
     progress.update(len(cases))
-    return Translation(translator.model.sha256, tuple(scans))
+    translation = Translation(translator.model.sha256, tuple(scans))
+    sign_translation(translator, cases, translation, out, since=before, key=key)
+    return translation
 
 
 def translate_series(

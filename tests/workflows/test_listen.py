@@ -13,6 +13,7 @@ from pydicom import dcmread
 
 from medtranslate.errors import ConfigError, VolumeWriteError
 from medtranslate.io import read_volume
+from medtranslate.io.dicom import network
 from medtranslate.io.dicom.network import Address, receive, send_files
 from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.workflows import listen as module
@@ -102,6 +103,32 @@ def test_a_node_that_is_not_there_or_has_no_room_is_an_error(derived, tmp_path):
             pass
     with pytest.raises(VolumeWriteError, match="takes no connection"):
         send_files(paths, Address("127.0.0.1", port))
+
+
+def send_as(caller, called, paths, port, monkeypatch):
+    monkeypatch.setattr(network, "TITLE", caller)
+    send_files(paths, Address("127.0.0.1", port, called))
+
+
+def test_only_titles_that_are_allowed_may_send(derived, tmp_path, monkeypatch):
+    paths = write_datasets(tmp_path / "s", derived.datasets)
+    with receive("127.0.0.1", 0, store=lambda _: True, closed=lambda _: None,
+                 callers=["PACS", "CT 1"], require_title=True) as port:  # fmt: skip
+        send_as("CT 1", "MEDTRANSLATE", paths, port, monkeypatch)
+        send_as("PACS", "MEDTRANSLATE", paths, port, monkeypatch)
+        for caller, called in (("OTHER", "MEDTRANSLATE"), ("PACS", "ANY-SCP")):
+            with pytest.raises(VolumeWriteError, match="takes no connection"):
+                send_as(caller, called, paths, port, monkeypatch)
+
+
+@pytest.mark.parametrize("title", ["", "   ", "x" * 17, "a\\b", "a\nb"])
+def test_a_title_that_is_none_is_refused(title):
+    nothing = {"store": lambda _: True, "closed": lambda _: None}
+    with (
+        pytest.raises(ConfigError, match="no DICOM title"),
+        receive("127.0.0.1", 0, callers=[title], **nothing),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("text", ["pacs", "pacs:0", "pacs:99999", "a b@", "x@y@z:1", ":104"])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from medtranslate.errors import DatasetError
-from medtranslate.workflows.pairing import pair_paths
+from medtranslate.workflows.pairing import find_labels, pair_paths
 
 from ..io.dicom.conftest import truth, write_series  # noqa: F401
 
@@ -56,7 +58,7 @@ def test_bids_folders_pair_by_person_visit_and_contrast(place):
         ("sub-02", "sub-02_T2w.nii.gz", "sub-02_space-T1w_desc-synthetic_T2w.nii.gz"),
     ]
     assert [pair.subject for pair in found.pairs] == ["01", "02"]
-    assert found.unpaired == ("sub-01_ses-1_T2w.nii.gz",)
+    assert [path.name for path in found.unpaired] == ["sub-01_ses-1_T2w.nii.gz"]
 
 
 def test_other_names_pair_if_they_are_the_same_up_to_the_suffix(place):
@@ -65,8 +67,9 @@ def test_other_names_pair_if_they_are_the_same_up_to_the_suffix(place):
 
     found = pair_paths(real, made)
 
-    assert names(found) == [("a", "a.nrrd", "a.nii.gz"), ("b", "b.nii.gz", "b.mha")]
-    assert set(found.unpaired) == {"z.nii", "c.nii"}
+    paired = [(pair.reference.name, pair.prediction.name) for pair in found.pairs]
+    assert sorted(paired) == [("a.nrrd", "a.nii.gz"), ("b.nii.gz", "b.mha")]
+    assert {path.name for path in found.unpaired} == {"z.nii", "c.nii"}
 
 
 def test_two_files_are_a_pair_whatever_their_names(place):
@@ -74,7 +77,39 @@ def test_two_files_are_a_pair_whatever_their_names(place):
 
     (pair,) = pair_paths(folder / "truth.nii.gz", folder / "guess.nii.gz").pairs
 
-    assert (pair.name, pair.subject) == ("truth", "truth")
+    assert (pair.reference.name, pair.prediction.name) == ("truth.nii.gz", "guess.nii.gz")
+
+
+def test_a_name_that_may_be_a_person_s_gives_way_to_a_label_of_the_content(place):
+    real, made = (place(folder, "Jane Doe.nii", "Joe.nii") for folder in ("real", "made"))
+    for path in real.iterdir():
+        path.write_bytes(path.name.encode())
+
+    found = pair_paths(real, made).pairs
+
+    digits = {path.name: hashlib.sha256(path.name.encode()).hexdigest() for path in real.iterdir()}
+    assert {pair.reference.name: pair.name for pair in found} == {
+        name: f"x{text[:10]}" for name, text in digits.items()
+    }
+    assert all(pair.subject == pair.name for pair in found)
+
+
+def test_one_reference_under_two_names_is_two_cases_of_one_person(place):
+    real, made = (place(folder, "a.nii", "b.nii") for folder in ("real", "made"))
+    for path in real.iterdir():
+        path.write_bytes(b"the same")
+
+    first, second = pair_paths(real, made).pairs
+
+    assert second.name == f"{first.name}-2"
+    assert first.subject == second.subject == first.name
+
+
+def test_labels_without_bids_names_are_numbered(place):
+    (pair,) = pair_paths(place("x", "a.nii") / "a.nii", place("y", "a.nii") / "a.nii").pairs
+
+    assert list(find_labels(place("z", "Jane Doe.nii") / "Jane Doe.nii", pair)) == ["labels"]
+    assert list(find_labels(place("l", "a.nii", "a.mha"), pair)) == ["labels 1", "labels 2"]
 
 
 def test_another_contrast_of_the_same_person_is_no_partner(place):

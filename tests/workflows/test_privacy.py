@@ -10,11 +10,20 @@ import zlib
 import nibabel
 import pytest
 from nibabel.nifti1 import Nifti1Extension
+from pydicom.datadict import dictionary_VR
 
+from medtranslate.io import read_volume
+from medtranslate.io.dicom.headers import quiet
+from medtranslate.io.dicom.writing import write_datasets
+from medtranslate.metrics.protocol import Protocol
+from medtranslate.workflows.evaluate import evaluate_paths
+from medtranslate.workflows.preprocess import preprocess_dataset
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.translate import translate
 from medtranslate.workflows.validate import validate
 from medtranslate.workflows.validation_choices import ValidationChoices
+
+from ..refusals import call
 
 SECRETS = ("Zyxwendolyn", "19370229", "MRN4711007")
 _EMBEDDED = re.compile(rb"base64,([A-Za-z0-9+/=]{40,})")
@@ -125,3 +134,69 @@ def test_nothing_of_a_person_is_in_a_run(planted, make_pipeline, tmp_path, caplo
     assert list((tmp_path / "out" / "logs").iterdir())
     assert find_secrets(tmp_path / "out") == []
     assert not [secret for secret in SECRETS if secret in caplog.text]
+
+
+def test_nothing_of_a_person_is_in_what_preprocess_writes(
+    make_pipeline, planted, loose, tmp_path, caplog, capfd
+):
+    preprocess_dataset(make_pipeline(), [planted], tmp_path / "out" / "dataset")
+    preprocess_dataset(make_pipeline(), [loose], tmp_path / "out" / "table")
+    assert len(list((tmp_path / "out").rglob("*_source.nii.gz"))) == 7
+    assert find_secrets(tmp_path / "out") == []
+    captured = capfd.readouterr()
+    assert not [s for s in SECRETS if s in caplog.text + captured.out + captured.err]
+
+
+@pytest.fixture
+def renamed(planted, tmp_path):
+    """Folders of real and synthetic scans and labels, all called after people."""
+    folder = planted.parent / "pairs"
+    for subject in ("04", "05"):
+        scan = planted / f"sub-{subject}" / "anat" / f"sub-{subject}_T2w.nii.gz"
+        for place in ("real", "made", "labels"):
+            plant(scan, folder / place / f"{SECRETS[0]} {subject} {SECRETS[1]}.nii.gz")
+    plant(scan, folder / "real" / f"{SECRETS[2]} alone.nii.gz")
+    return folder
+
+
+def test_nothing_of_a_person_is_in_what_evaluate_writes(renamed, tmp_path, caplog):
+    labels = sorted((renamed / "labels").glob("*.nii.gz"))[0]
+    binary = nibabel.load(labels)
+    mask = nibabel.Nifti1Image((binary.get_fdata() > 0).astype("uint8"), binary.affine)
+    nibabel.save(mask, labels)
+    real, made = (sorted((renamed / place).glob("*.nii.gz")) for place in ("real", "made"))
+    evaluate_paths(renamed / "real", renamed / "made", out=tmp_path / "out" / "folders",
+                   protocol=Protocol())  # fmt: skip
+    evaluate_paths(real[-1], made[0], out=tmp_path / "out" / "files", protocol=Protocol(),
+                   mask=labels, source=made[0], labels=labels)  # fmt: skip
+
+    assert len(list((tmp_path / "out").rglob("report.html"))) == 2
+    assert find_secrets(tmp_path / "out") == []
+    assert not [secret for secret in SECRETS if secret in caplog.text]
+
+
+def test_nothing_of_a_person_is_said_or_written_about_dicom(
+    cohort, make_sources, tmp_path, caplog, capfd
+):
+    source = cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    sources = make_sources(read_volume(source))
+    with quiet():
+        for one in sources:
+            one.PatientName, one.PatientID, one.PatientBirthDate = SECRETS[0], SECRETS[2], "1937"
+            # Values that no reader takes for valid, which pydicom quotes when it meets them.
+            for keyword in ("PatientBirthDate", "StudyDate", "PatientAge", "StudyInstanceUID"):
+                one.add_new(keyword, dictionary_VR(keyword), "")
+                one[keyword]._value = " ".join(SECRETS)
+            one["SeriesInstanceUID"]._value = SECRETS[0]
+        write_datasets(tmp_path / "series", sources)
+    series = tmp_path / "series"
+    told = call("evaluate", "--reference", series, "--prediction", series,
+                "--out", tmp_path / "out").told  # fmt: skip
+    assert (tmp_path / "out" / "report.html").is_file(), told
+    told += call("inspect", series).told
+
+    assert find_secrets(tmp_path / "series")
+    assert find_secrets(tmp_path / "out") == []
+    captured = capfd.readouterr()
+    told += caplog.text + captured.out + captured.err
+    assert not [secret for secret in SECRETS if secret in told]

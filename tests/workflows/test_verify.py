@@ -11,9 +11,15 @@ import SimpleITK as sitk
 from medtranslate.errors import ConfigError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import read_volume, write_volume
+from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.manifest import load_signing_key, public_text, read_manifest
+from medtranslate.metrics.protocol import Protocol
+from medtranslate.provenance import hash_file
 from medtranslate.volume import Volume
+from medtranslate.workflows.evaluate import evaluate_paths
+from medtranslate.workflows.preprocess import preprocess_dataset
 from medtranslate.workflows.translate import translate
+from medtranslate.workflows.translate_series import translate_to_dicom
 from medtranslate.workflows.verify import verify
 
 NAME = "sub-04/anat/sub-04_space-T1w_desc-synthetic_T2w.nii.gz"
@@ -121,3 +127,41 @@ def test_a_mean_of_several_predictions_is_made_again_as_one(trained, cohort, tmp
     verification = verify(tmp_path / "out", data=[source], models=[trained], replay=True)
     assert broken(verification) == set()
     assert sum(check.what == "replay" for check in verification.checks) == 1
+
+
+def test_what_evaluate_wrote_holds_until_it_is_altered(cohort, tmp_path):
+    anat = cohort / "sub-04" / "anat"
+    reference, prediction = anat / "sub-04_T2w.nii.gz", anat / "sub-04_T1w.nii.gz"
+    evaluate_paths(reference, prediction, out=tmp_path / "out", protocol=Protocol())
+
+    assert broken(verify(tmp_path / "out")) == set()
+    (made,) = read_manifest(tmp_path / "out" / "manifest.json").made
+    assert made["inputs"] == {
+        "sub-04": {"reference": hash_file(reference), "prediction": hash_file(prediction)}
+    }
+    (tmp_path / "out" / "summary.json").write_text("{}")
+    assert broken(verify(tmp_path / "out")) == {"file"}
+
+
+def test_what_preprocess_wrote_holds_until_it_is_altered(make_pipeline, cohort, tmp_path):
+    for _ in range(2):
+        preprocess_dataset(make_pipeline(), [cohort], tmp_path / "out")
+        assert broken(verify(tmp_path / "out")) == set()
+    volume = next((tmp_path / "out").glob("*_target.nii.gz"))
+    assert volume.name in read_manifest(tmp_path / "out" / "manifest.json").files
+    nibabel.save(nibabel.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), volume)
+    assert {"file", "voxels"} <= broken(verify(tmp_path / "out"))
+
+
+def test_a_synthetic_series_holds_until_it_is_altered(trained, cohort, make_sources, tmp_path):
+    volume = read_volume(cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz")
+    write_datasets(tmp_path / "series", make_sources(volume))
+    translate_to_dicom(trained, [tmp_path / "series"], tmp_path / "out")
+
+    assert broken(verify(tmp_path / "out")) == set()
+    slices = sorted((tmp_path / "out").rglob("*.dcm"))
+    assert len(read_manifest(tmp_path / "out" / "manifest.json").files) == len(slices) + 1
+    data = bytearray(slices[0].read_bytes())
+    data[-1] ^= 1
+    slices[0].write_bytes(data)
+    assert broken(verify(tmp_path / "out")) == {"file"}

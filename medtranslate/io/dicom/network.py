@@ -50,6 +50,7 @@ _SYNTAXES = [
 _SUCCESS, _OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 _MAX_ASSOCIATIONS = 4
 _PATIENCE_SECONDS = 30.0
+_TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 _ADDRESS = re.compile(
     r"(?:(?P<title>[^@:\s][^@:]{0,15})@)?(?P<host>[A-Za-z0-9.-]+):(?P<port>\d{1,5})"
 )
@@ -141,6 +142,8 @@ def receive(
     *,
     store: Callable[[Arrival], bool],
     closed: Callable[[int], None],
+    callers: Sequence[str] = (),
+    require_title: bool = False,
 ) -> Iterator[int]:
     """Be a node that answers C-ECHO and C-STORE while the block lasts.
 
@@ -149,14 +152,18 @@ def receive(
         port: TCP port; 0 for a free one.
         store: Keeps what arrives; False if there is no room. Called from other threads.
         closed: Told the number of a connection that has ended.
+        callers: Titles of the nodes that may connect; any if empty. A title is not proved.
+        require_title: Whether callers must know this node's own title.
 
     Yields:
         The port.
 
     Raises:
-        ConfigError: If the port cannot be listened at.
+        ConfigError: If the port cannot be listened at, or a title is none.
     """
     node = AE(ae_title=TITLE)
+    node.require_called_aet = require_title
+    node.require_calling_aet = [_check_title(title) for title in callers]
     node.maximum_associations = _MAX_ASSOCIATIONS
     node.network_timeout = node.dimse_timeout = node.acse_timeout = _PATIENCE_SECONDS
     node.add_supported_context(Verification)
@@ -180,6 +187,12 @@ def receive(
         yield int(server.server_address[1])
     finally:
         node.shutdown()
+
+
+def _check_title(title: str) -> str:
+    if not _TITLE.fullmatch(title) or not title.strip():
+        raise ConfigError(f"{title!r}: is no DICOM title, expected 1 to 16 printable characters")
+    return title.strip()
 
 
 def _is_stored(status: object) -> bool:
