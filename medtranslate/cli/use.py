@@ -136,9 +136,9 @@ def validate(
         from medtranslate.cli.progress import tell_loading
 
         tell_loading(progress)
-        from medtranslate.cli.summaries import show_validation
+        from medtranslate.cli.summaries import show_cohort_validation
         from medtranslate.inference.settings import InferenceChoices, parse_memory
-        from medtranslate.workflows.validate import validate as validate_model
+        from medtranslate.workflows.validate_cohort import validate_cohort
         from medtranslate.workflows.validation_choices import ValidationChoices
 
         choices = ValidationChoices(
@@ -152,16 +152,10 @@ def validate(
             even_though_seen=even_though_seen,
             inference=InferenceChoices(parse_memory(memory), engine, precision),
         )
-        if cluster is not None:
-            from medtranslate.cli.summaries import show_cohort_validation
-            from medtranslate.workflows.validate_cohort import validate_on_cluster
-
-            return show_cohort_validation(
-                validate_on_cluster(
-                    model, data, out, cluster=cluster, choices=choices, progress=progress
-                )
-            )
-        return show_validation(validate_model(model, data, out, choices=choices, progress=progress))
+        validation = validate_cohort(
+            model, data, out, choices=choices, cluster=cluster, progress=progress
+        )
+        return show_cohort_validation(validation)
 
     finish(context, job, as_json=as_json)
 
