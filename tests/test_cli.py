@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,18 @@ from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import Volume
-from medtranslate.workflows import bids_app, compare, cross_validate, translate, validate, verify
+from medtranslate.workflows import (
+    bids_app,
+    compare,
+    cross_validate,
+    sizing,
+    translate,
+    validate_cohort,
+    verify,
+)
 from medtranslate.workflows.checks import Check, Verification
 from medtranslate.workflows.interruption import StopRequested
+from medtranslate.workflows.training_cost import TrainingCost
 from medtranslate.workflows.translate import TranslatedScan, Translation
 
 from .io.dicom.conftest import truth, write_series  # noqa: F401
@@ -163,9 +173,9 @@ def test_what_needs_no_model_imports_no_deep_learning_library(command, pair, tmp
 )
 def test_a_line_says_what_is_loaded_before_the_wait(arguments, call, monkeypatch) -> None:
     """Nothing is imported here: the libraries are made impossible to import."""
-    for name in ("medtranslate.pipeline", "medtranslate.workflows.translate",
-                 "medtranslate.workflows.validate", "medtranslate.workflows.verify"):  # fmt: skip
-        monkeypatch.setitem(sys.modules, name, None)
+    heavy = ("translate", "validate_cohort", "verify")
+    for name in ("pipeline", *(f"workflows.{one}" for one in heavy)):
+        monkeypatch.setitem(sys.modules, f"medtranslate.{name}", None)
 
     result = call(*arguments)
 
@@ -407,6 +417,27 @@ def test_participant_labels_are_taken_as_bids_apps_write_them(monkeypatch, call)
 # --- how a job ends --------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
+    command, monkeypatch, call, tmp_path
+) -> None:
+    def measure(pipeline):
+        return TrainingCost(0.5, 2_000_000_000)
+
+    fit = partial(sizing.fit_to_machine, measure=measure)
+    monkeypatch.setattr(sizing, "fit_to_machine", fit)
+    arguments = (command, PIPELINES / "demo.yaml", "--data", tmp_path, "--out", tmp_path / "run")
+
+    shown = " ".join(call(*arguments, "--dry-run").stdout.split())
+    printed = json.loads(call(*arguments, "--dry-run", "--json").stdout)
+
+    assert "patches of 64x64x64 voxels, 16 channels" in shown
+    assert "0.5 s an update" in shown
+    assert "about 324 updates in 3 min, 2 GB beside the scans" in shown
+    assert printed["num_steps"] == 324
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_validate_asks_for_a_segmenter_only_when_told_to(monkeypatch, call, tmp_path) -> None:
     asked = []
 
@@ -414,7 +445,7 @@ def test_validate_asks_for_a_segmenter_only_when_told_to(monkeypatch, call, tmp_
         asked.append(choices.downstream)
         raise DatasetError("no training")
 
-    monkeypatch.setattr(validate, "validate", refuse)
+    monkeypatch.setattr(validate_cohort, "validate_cohort", refuse)
     arguments = ["validate", tmp_path, "--data", tmp_path, "--out", tmp_path / "out"]
     call(*arguments, "--downstream")
     call(*arguments)
@@ -430,7 +461,7 @@ def test_validate_can_leave_out_what_the_pipeline_asks_for(monkeypatch, call, tm
         asked.append(choices)
         raise DatasetError("nobody")
 
-    monkeypatch.setattr(validate, "validate", refuse)
+    monkeypatch.setattr(validate_cohort, "validate_cohort", refuse)
     arguments = ["validate", tmp_path, "--data", tmp_path, "--out", tmp_path / "out"]
     call(*arguments, "--no-audit", "--no-uncertainty")
 

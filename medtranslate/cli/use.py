@@ -136,10 +136,10 @@ def validate(
         from medtranslate.cli.progress import tell_loading
 
         tell_loading(progress)
-        from medtranslate.cli.summaries import show_validation
+        from medtranslate.cli.summaries import show_cohort_validation, show_validation
         from medtranslate.errors import ConfigError
         from medtranslate.inference.settings import InferenceChoices, parse_memory
-        from medtranslate.workflows.validate import validate as validate_model
+        from medtranslate.workflows.validate_cohort import validate_cohort
         from medtranslate.workflows.validate_progression import (
             follows_visits,
             validate_progression,
@@ -165,16 +165,10 @@ def validate(
             return show_validation(
                 validate_progression(model, data, out, choices=choices, progress=progress)
             )
-        if cluster is not None:
-            from medtranslate.cli.summaries import show_cohort_validation
-            from medtranslate.workflows.validate_cohort import validate_on_cluster
-
-            return show_cohort_validation(
-                validate_on_cluster(
-                    model, data, out, cluster=cluster, choices=choices, progress=progress
-                )
-            )
-        return show_validation(validate_model(model, data, out, choices=choices, progress=progress))
+        validation = validate_cohort(
+            model, data, out, choices=choices, cluster=cluster, progress=progress
+        )
+        return show_cohort_validation(validation)
 
     finish(context, job, as_json=as_json)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,15 @@ class InferenceChoices:
     def apply_to(self, settings: InferenceSettings) -> InferenceSettings:
         """The settings with these choices."""
         return settings.model_copy(update=self._made())
+
+    def are_met_by(self, described: Mapping[str, object]) -> bool:
+        """Whether a prediction was made by the engine and in the precision that were asked for.
+
+        Args:
+            described: What the prediction's sidecar says, under ``Inference``.
+        """
+        asked = {"Engine": self.engine, "Precision": self.precision}
+        return all(wanted in (None, "auto", described.get(name)) for name, wanted in asked.items())
 
     def to_overrides(self) -> list[str]:
         """The choices as ``--set`` writes them for a pipeline file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import describe_failure
 from medtranslate.io.leftovers import clear_leftovers
+
+_LOGGER = logging.getLogger(__name__)
 
 LOCK_FILE = ".lock"
 """Holds the process number and the machine of the run that writes into the folder."""
@@ -52,17 +55,34 @@ def _lock(path: Path) -> int:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_named(handle, path):
+                _tell_killed(path, _read_holder(handle))
                 os.ftruncate(handle, 0)
                 os.pwrite(handle, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
                 return handle
             os.close(handle)
         except BlockingIOError:
-            holder = os.pread(handle, 300, 0).decode(errors="replace").split()
+            holder = _read_holder(handle)
             os.close(handle)
             raise _refuse(path, holder) from None
         except BaseException:
             os.close(handle)
             raise
+
+
+def _read_holder(handle: int) -> list[str]:
+    return os.pread(handle, 300, 0).decode(errors="replace").split()
+
+
+def _tell_killed(path: Path, holder: list[str]) -> None:
+    """A run that ends by itself takes its lock file with it; one that is killed leaves it."""
+    if len(holder) == 2:
+        _LOGGER.warning(
+            "%s: process %s on %s, which wrote into this folder before, did not end by itself: it"
+            " was killed (by the system, if memory was short), or the machine stopped. What it had"
+            " finished is whole and is kept",
+            path.parent,
+            *holder,
+        )
 
 
 def _is_named(handle: int, path: Path) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from medtranslate.io import (
     write_volume,
 )
 from medtranslate.io.documents import read_document
+from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import hash_volume
@@ -39,6 +42,7 @@ from medtranslate.workflows.outputs import (
 from medtranslate.workflows.prediction import Prediction, Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sidecars import describe_departures, describe_prediction
+from medtranslate.workflows.status import write_done, write_failed
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ def translate(
 ) -> Translation:
     """Make the synthetic scan of each source.
 
-    One source that fails does not stop the others; a single one raises.
+    One source that fails does not stop the others; a single one raises. In a folder, what this very
+    model made of the sources as they are now is kept, and a status file says what became of each.
 
     Args:
         model: Run folder or its ``model/``.
@@ -131,7 +136,8 @@ def translate(
 
     Raises:
         CheckpointError: If a model cannot be used.
-        ConfigError: If there are companions without ``uncertainty``, or no key can sign.
+        ConfigError: If there are companions without ``uncertainty``, no key can sign, or another
+            run writes into ``out``.
         DatasetError: If a source is not there, or ``out`` would overwrite something not ours.
     """
     translator = load_chosen_translator(
@@ -141,7 +147,7 @@ def translate(
     if is_scan_file(out):
         return translate_cases(translator, cases, out, progress=progress)
     key, before = load_signing_key(), take_snapshot(out)
-    translation = translate_cases(translator, cases, out, progress=progress)
+    translation = translate_cases(translator, cases, out, keep=True, progress=progress)
     sign_translation(translator, cases, translation, out, since=before, key=key)
     return translation
 
@@ -193,31 +199,102 @@ def translate_cases(
         out,
         with_deviation=translator.calibration is not None,
     )
-    progress.stage("translate", len(cases))
-    scans = []
-    kept = [
-        find_kept_scan(translator, case, path) if keep else None
-        for case, path in zip(cases, paths, strict=True)
-    ]
-    todo = [case for case, was_kept in zip(cases, kept, strict=True) if was_kept is None]
-    # The next scan is read and prepared while this one is predicted and written.
-    ahead = work_ahead(translator.prepare, todo, depth=1)
-    for number, (case, path, was_kept) in enumerate(zip(cases, paths, kept, strict=True)):
-        progress.update(number, case.name)
-        if was_kept is not None:
-            scans.append(was_kept)
-            continue
-        prepared = next(ahead)
+    in_folder = not is_scan_file(out)
+    with lock_folder(out) if in_folder else nullcontext():
+        jobs = list(zip(cases, paths, strict=True))
+        scans = [find_kept_scan(translator, *job) if keep else None for job in jobs]
+        progress.stage("translate", len(jobs))
+        for scan in _translate_missing(translator, jobs, scans, progress):
+            if in_folder:
+                record_scan(out, scan)
+        finished = tuple(scan for scan in scans if scan is not None)
+        if in_folder and any(scan.output for scan in finished):
+            describe_dataset(out, target=translator.pipeline.target, origin=origin)
+    return Translation(translator.model.sha256, finished)
+
+
+Job = tuple[Case, Path]
+"""A scan, and where the synthetic one goes."""
+
+
+def _translate_missing(
+    translator: Translator,
+    jobs: Sequence[Job],
+    scans: list[TranslatedScan | None],
+    progress: Progress,
+) -> Iterator[TranslatedScan]:
+    """Those that are there already, then the others as they are made and put into ``scans``."""
+    yield from (kept := [scan for scan in scans if scan is not None])
+    progress.update(len(kept), f"{len(kept)} there already" if kept else "")
+    missing = [number for number, scan in enumerate(scans) if scan is None]
+    way = _translate_only if len(jobs) == 1 else _translate_each
+    made = way(translator, [jobs[number] for number in missing])
+    for done, (number, scan) in enumerate(zip(missing, made, strict=True), len(kept) + 1):
+        scans[number] = scan
+        progress.update(done, scan.case)
+        yield scan
+
+
+def record_scan(out: Path, scan: TranslatedScan) -> None:
+    """Write what became of a scan into the folder of the synthetic ones.
+
+    Raises:
+        VolumeWriteError: If the folder cannot be written to.
+    """
+    if scan.output is None:
+        # Files and folders may be called after people; the name of the case is not.
+        hidden = (scan.error or "").replace(str(scan.source), scan.case)
+        write_failed(out, scan.case, hidden.replace(scan.source.name, scan.case))
+    else:
+        write_done(out, scan.case, {"output": scan.output.relative_to(out).as_posix()})
+
+
+def _translate_only(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
+    """The only scan there is; what is wrong with it is raised."""
+    for case, path in jobs:
+        yield translate_prepared(translator, case, translator.prepare(case), path)
+
+
+def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
+    """In order; while one is predicted, the next is prepared and the one before is written."""
+    ahead = work_ahead(translator.prepare, [case for case, _ in jobs], depth=1)
+    with closing(ahead), ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+        before: Callable[[], TranslatedScan] | None = None
+        for (case, path), prepared in zip(jobs, ahead, strict=True):
+            now = _predict_and_submit(translator, case, path, prepared, writer)
+            if before is not None:
+                yield before()
+            before = now
+        if before is not None:
+            yield before()
+
+
+def _predict_and_submit(
+    translator: Translator,
+    case: Case,
+    path: Path,
+    prepared: Future[Prepared],
+    writer: ThreadPoolExecutor,
+) -> Callable[[], TranslatedScan]:
+    """Predict and have the result written; waits for that and gives what became of the scan."""
+
+    def fail(error: MedTranslateError) -> TranslatedScan:
+        return TranslatedScan(case.name, case.source, None, error=str(error))
+
+    try:
+        predicted = predict_case(translator, case, prepared.result())
+    except MedTranslateError as error:
+        failed = fail(error)
+        return lambda: failed
+    written = writer.submit(write_predicted, translator, case, predicted, path)
+
+    def wait() -> TranslatedScan:
         try:
-            scans.append(translate_prepared(translator, case, prepared.result(), path))
+            return written.result()
         except MedTranslateError as error:
-            if len(cases) == 1:
-                raise
-            scans.append(TranslatedScan(case.name, case.source, None, error=str(error)))
-    progress.update(len(cases))
-    if not is_scan_file(out) and any(scan.output for scan in scans):
-        describe_dataset(out, target=translator.pipeline.target, origin=origin)
-    return Translation(translator.model.sha256, tuple(scans))
+            return fail(error)
+
+    return wait
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,7 +339,17 @@ def translate_prepared(
         GeometryError: If it cannot be placed.
         VolumeWriteError: If the result cannot be written.
     """
-    predicted = predict_case(translator, case, prepared)
+    return write_predicted(translator, case, predict_case(translator, case, prepared), path)
+
+
+def write_predicted(
+    translator: Translator, case: Case, predicted: PredictedCase, path: Path
+) -> TranslatedScan:
+    """Write what was predicted and its sidecar, and the standard deviations if it has them.
+
+    Raises:
+        VolumeWriteError: If the result cannot be written.
+    """
     prediction, sidecar = predicted.prediction, dict(predicted.sidecar)
     deviation = _write_deviation(translator, prediction, path, sidecar)
     if deviation is None:
@@ -401,8 +488,10 @@ def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
         views = describe_views(translator)
         if data.get("MeanOf", []) != views or (views and not deviation_path(path).is_file()):
             return False
+        if not translator.choices.are_met_by(data["Inference"]):
+            return False
         source = read_volume(case.source)
-    except (OSError, ValueError, AttributeError, MedTranslateError):
+    except (OSError, ValueError, KeyError, AttributeError, MedTranslateError):
         return False
     found = hash_volume(source.voxels, source.geometry.affine)
     return bool(data.get("SourceSha256") == found)

@@ -17,12 +17,12 @@ from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.outputs import describe_dataset, is_scan_file, plan_outputs
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.status import write_done, write_failed
 from medtranslate.workflows.translate import (
     TranslatedScan,
     Translation,
     collect_cases,
     find_kept_scan,
+    record_scan,
     sign_translation,
     translate_prepared,
 )
@@ -131,7 +131,7 @@ def translate_cohort(
         }
         for scan in scans.values():
             if scan is not None:
-                _write_status(out, scan)
+                record_scan(out, scan)
         missing = [
             ScanToTranslate(choice, model, case, path)
             for case, path in zip(cases, paths, strict=True)
@@ -153,15 +153,9 @@ def translate_cohort(
 
 def _record(out: Path, case: Case, result: TranslatedScan | Failure) -> TranslatedScan:
     if isinstance(result, Failure):
-        write_failed(out, case.name, result.why)
-        return TranslatedScan(case.name, case.source, None, error=result.why)
-    _write_status(out, result)
+        result = TranslatedScan(case.name, case.source, None, error=result.why)
+    record_scan(out, result)
     return result
-
-
-def _write_status(out: Path, scan: TranslatedScan) -> None:
-    if scan.output is not None:
-        write_done(out, scan.case, {"output": scan.output.relative_to(out).as_posix()})
 
 
 def _translate_one(scan: ScanToTranslate) -> TranslatedScan:

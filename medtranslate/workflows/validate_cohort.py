@@ -1,4 +1,4 @@
-"""Validate with the synthetic scans made on several machines; scoring is done here."""
+"""Validate with synthetic scans that are kept, made here or on several machines, then scored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from medtranslate.data.cases import Case
 from medtranslate.errors import DatasetError
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.translate import Translation
+from medtranslate.workflows.translate import Translation, translate_cases
 from medtranslate.workflows.translate_cohort import ModelChoice, translate_cohort
 from medtranslate.workflows.validate import Validation, validate
 from medtranslate.workflows.validation_choices import ValidationChoices
@@ -27,13 +27,13 @@ class CohortValidation:
     translation: Translation
 
 
-def validate_on_cluster(
+def validate_cohort(
     model: Path,
     datasets: Sequence[Path],
     out: Path,
     *,
-    cluster: str,
     choices: ValidationChoices,
+    cluster: str | None = None,
     progress: Progress | None = None,
 ) -> CohortValidation:
     """Score a model on held-out people, as :func:`validate`.
@@ -45,8 +45,8 @@ def validate_on_cluster(
         model: Run folder or its ``model/``.
         datasets: BIDS folders or tables; on a disk that every machine sees under the same path.
         out: Folder for the scans, the tables and the report.
-        cluster: Where the scans are made, see :func:`distribute`.
         choices: What to do beside scoring.
+        cluster: Where the scans are made, see :func:`distribute`; in this process if None.
         progress: Told how far things are.
 
     Raises:
@@ -59,9 +59,14 @@ def validate_on_cluster(
 
     def predict(translator: Translator, cases: Sequence[Case]) -> Mapping[str, Path]:
         folder = out / PREDICTIONS_FOLDER
-        made.append(
-            translate_cohort(translator, choice, cases, folder, cluster=cluster, progress=progress)
+        translation = (
+            translate_cases(translator, cases, folder, keep=True, progress=progress)
+            if cluster is None
+            else translate_cohort(
+                translator, choice, cases, folder, cluster=cluster, progress=progress
+            )
         )
+        made.append(translation)
         written = {scan.case: scan.output for scan in made[0].scans if scan.output is not None}
         if not written:
             reasons = "\n  ".join(f"{scan.case}: {scan.error}" for scan in made[0].failed)

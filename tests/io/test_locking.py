@@ -44,7 +44,7 @@ def test_a_second_run_is_refused_and_told_by_whom(holder, tmp_path):
         assert (tmp_path / "other" / LOCK_FILE).read_text().split()[0] == str(os.getpid())
 
 
-def test_the_lock_of_a_killed_run_locks_nothing(holder, tmp_path):
+def test_the_lock_of_a_killed_run_locks_nothing_and_tells_of_it(holder, tmp_path, caplog):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     leftover = tmp_path / "run" / ".a.json.0123456789ab.tmp"
@@ -53,16 +53,19 @@ def test_the_lock_of_a_killed_run_locks_nothing(holder, tmp_path):
 
     with lock_folder(tmp_path / "run"):
         assert not leftover.exists()
+    assert f"process {holder.pid} on" in caplog.text
+    assert "did not end by itself" in caplog.text
 
     assert not (tmp_path / "run").exists() or names_in(tmp_path / "run") == []
 
 
-def test_the_folder_is_as_before_when_nothing_was_written(tmp_path):
+def test_the_folder_is_as_before_when_nothing_was_written(tmp_path, caplog):
     with pytest.raises(RuntimeError), lock_folder(tmp_path / "new"):
         raise RuntimeError
     with lock_folder(tmp_path / "kept"):
         (tmp_path / "kept" / "a").touch()
 
+    assert caplog.text == "", "nobody was killed"
     assert names_in(tmp_path) == ["kept"]
     assert names_in(tmp_path / "kept") == ["a"]
 

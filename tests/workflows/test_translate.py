@@ -13,6 +13,7 @@ import pytest
 from medtranslate.checkpoint import load_model
 from medtranslate.errors import CheckpointError, DatasetError, DicomError, VolumeReadError
 from medtranslate.geometry import Geometry
+from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import read_volume, write_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
@@ -111,7 +112,7 @@ def test_several_sources_become_a_derived_dataset(trained, cohort, tmp_path):
     description = json.loads((out / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
     assert description["GeneratedBy"][0]["Name"] == "medtranslate"
-    assert sorted(str(path.relative_to(out)) for path in out.rglob("sub-*_*")) == [
+    assert sorted(str(path.relative_to(out)) for path in out.glob("sub-*/**/sub-*_*")) == [
         f"sub-{subject}/anat/sub-{subject}_space-T1w_desc-synthetic_T2w{suffix}"
         for subject in ("04", "05")
         for suffix in (".json", ".nii.gz")
@@ -181,6 +182,48 @@ def test_our_own_synthetic_scan_may_be_made_again(trained, cohort, tmp_path):
         result = translate(trained, [t1w(cohort, "05")], tmp_path / "folder")
 
     assert result.failed == ()
+
+
+def test_called_again_it_does_the_rest_and_status_files_say_what_became_of_each(
+    trained, cohort, tmp_path
+):
+    broken = tmp_path / "sub-09_T1w.nii.gz"
+    broken.write_bytes(t1w(cohort, "05").read_bytes()[:-200])
+    sources, out = [t1w(cohort, "04"), broken], tmp_path / "out"
+
+    translate(trained, sources, out)
+    states = {
+        path.stem: json.loads(path.read_text())["state"] for path in (out / "status").iterdir()
+    }
+    shutil.copy(t1w(cohort, "05"), broken)
+    again = translate(trained, sources, out)
+
+    assert states == {"sub-04_T1w": "done", "sub-09_T1w": "failed"}
+    assert [scan.kept for scan in again.scans] == [True, False]
+    assert again.failed == ()
+
+
+def test_a_status_file_does_not_say_what_a_source_is_called(trained, cohort, tmp_path):
+    broken = tmp_path / "Doe" / "John.nii.gz"
+    broken.parent.mkdir()
+    broken.write_bytes(t1w(cohort, "05").read_bytes()[:-200])
+
+    result = translate(trained, [broken, t1w(cohort, "04")], tmp_path / "out")
+
+    assert "John" in result.failed[0].error
+    written = [path.read_text() for path in (tmp_path / "out" / "status").iterdir()]
+    assert len(written) == 2
+    assert not any("John" in text or "Doe" in text for text in written)
+
+
+def test_a_scan_of_another_precision_than_asked_for_is_made_again(trained, cohort, tmp_path):
+    kept = []
+    for precision in ("fp32", "bf16", None):
+        choices = InferenceChoices(engine="torch", precision=precision)
+        result = translate(trained, [t1w(cohort, "04")], tmp_path / "out", inference=choices)
+        kept.append(result.scans[0].kept)
+
+    assert kept == [False, False, True]
 
 
 @pytest.mark.parametrize(

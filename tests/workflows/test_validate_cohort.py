@@ -10,7 +10,7 @@ from medtranslate.workflows import translate_cohort as module
 from medtranslate.workflows import validate as validate_module
 from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.validate import validate
-from medtranslate.workflows.validate_cohort import validate_on_cluster
+from medtranslate.workflows.validate_cohort import validate_cohort
 from medtranslate.workflows.validation_choices import ValidationChoices
 
 
@@ -23,11 +23,12 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(validate_module, "choose_analyses", lambda **_: [])
 
 
-def test_the_scores_are_those_of_validate(trained, cohort, tmp_path):
+@pytest.mark.parametrize("cluster", [None, "local:1"])
+def test_the_scores_are_those_of_validate(cluster, trained, cohort, tmp_path):
     plain = validate(trained, [cohort], tmp_path / "plain")
 
-    many = validate_on_cluster(
-        trained, [cohort], tmp_path / "many", cluster="local:1", choices=ValidationChoices()
+    many = validate_cohort(
+        trained, [cohort], tmp_path / "many", cluster=cluster, choices=ValidationChoices()
     )
 
     assert many.validation.summary["metrics"] == plain.summary["metrics"]
@@ -40,7 +41,7 @@ def test_who_cannot_be_predicted_is_told_and_not_scored(trained, cohort, tmp_pat
     shutil.copytree(cohort, dataset)
     (dataset / "sub-05" / "anat" / "sub-05_T1w.nii.gz").write_bytes(b"no scan")
 
-    result = validate_on_cluster(
+    result = validate_cohort(
         trained, [dataset], tmp_path / "out", cluster="local:1", choices=ValidationChoices()
     )
 
