@@ -112,6 +112,11 @@ def show_translation(translation: Translation) -> Outcome:
     return Outcome(translation.to_json(), tuple(_translation_parts(translation)), code)
 
 
+def show_validation(validation: Validation) -> Outcome:
+    """The headline table and where the report lies."""
+    return Outcome(validation.to_json(), tuple(_validation_parts(validation)))
+
+
 def show_cohort_validation(result: CohortValidation) -> Outcome:
     """The headline table, and who could not be translated and why; exit 3 if anybody."""
     failed = result.translation.failed

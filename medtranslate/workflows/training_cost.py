@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -62,7 +63,7 @@ def measure_training(pipeline: Pipeline) -> TrainingCost:
     method = _build(pipeline, fabric)
     batch = _draw_batch(pipeline.train.batch_size, pipeline.train.patch_size, fabric)
     method.update(batch, progress=MEASURED_AT[-1])
-    seconds = [_time(lambda part=part: method.update(batch, progress=part)) for part in MEASURED_AT]
+    seconds = [_time(partial(method.update, batch, progress=part)) for part in MEASURED_AT]
     return TrainingCost(sum(seconds) / len(seconds), num_bytes)
 
 
