@@ -134,7 +134,7 @@ class TrainingLoop:
         return self._fraction() * self._settings.num_validations >= self._state.num_validated + 1
 
     def _keep_best(self, scores: dict[str, float]) -> None:
-        score = _rate(scores) if scores else float(self._state.step)
+        score = rate_weights(scores) if scores else float(self._state.step)
         if score > self._state.best_score:
             self._state.best_score, self._state.best_step = score, self._state.step
             self._state.best_psnr = scores.get("psnr", 0.0)
@@ -191,8 +191,12 @@ class TrainingLoop:
         return f"{self._state.best_psnr:.2f} dB" if self._state.best_psnr else "-"
 
 
-def _rate(scores: dict[str, float]) -> float:
-    """How good weights are; a followed region tells it better than a scan that hardly changes."""
+def rate_weights(scores: dict[str, float]) -> float:
+    """How good weights are, by their validation scores; more is better.
+
+    PSNR plus ten times SSIM; of a followed region, the share of its change that is explained, for
+    the scan itself hardly changes.
+    """
     if "region" in scores:
         return scores["region"]
     return scores["psnr"] + _DB_PER_SSIM * scores["ssim"]

@@ -198,14 +198,14 @@ def _validate(
             future = foresight.at(pair.interval_years)
         scores.append(
             score_on_grid(arrays, target, future.image[0])
-            | _score_region(foresight, arrays, pair.interval_years)
+            | explain_region(foresight, arrays, pair.interval_years)
         )
         if picture is None:
             picture = draw_panels(arrays.source, future.image[0], target)
     return mean_scores(scores), picture
 
 
-def _score_region(foresight: Foresight, arrays: PreparedArrays, years: float) -> dict[str, float]:
+def explain_region(foresight: Foresight, arrays: PreparedArrays, years: float) -> dict[str, float]:
     """Share of the region's squared change that is explained: 0 for no change, at most 1."""
     if arrays.label is None or arrays.later is None:
         return {}

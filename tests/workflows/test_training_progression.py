@@ -1,12 +1,21 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
+import torch
 
 from medtranslate.checkpoint import load_model
 from medtranslate.data.split import Split
 from medtranslate.errors import ConfigError
+from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.cohort import assemble_cohort
 from medtranslate.workflows.train import train
-from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY
+from medtranslate.workflows.training_loop import rate_weights
+from medtranslate.workflows.training_progression import (
+    CONDITIONS_KEY,
+    INTERVALS_KEY,
+    explain_region,
+)
 
 from .conftest import StopsAt
 
@@ -65,3 +74,37 @@ def test_resuming_equals_not_stopping(visited, make_progression, tmp_path):
     assert whole.keys() == parts.keys()
     for name, weights in whole.items():
         np.testing.assert_array_equal(weights.numpy(), parts[name].numpy(), err_msg=name)
+
+
+def test_weights_are_chosen_by_the_region_where_regions_are_labelled():
+    plain = {"psnr": 20.0, "ssim": 0.9, "mae": 0.1}
+
+    assert rate_weights(plain) == pytest.approx(29.0)
+    assert rate_weights(plain | {"region": 0.1}) == pytest.approx(0.1)
+    assert rate_weights(plain | {"region": 0.2}) > rate_weights(plain | {"region": 0.1, "psnr": 30})
+
+
+@dataclass(frozen=True)
+class Saying:
+    """A model that says what the later region is."""
+
+    region: torch.Tensor
+
+    def region_at(self, label, years):
+        return self.region[None]
+
+
+def test_a_region_is_explained_by_the_share_of_its_squared_change():
+    label, later = torch.zeros(1, 4, 4, 4), torch.zeros(1, 4, 4, 4)
+    later[:, :2] = 1
+    arrays = PreparedArrays(
+        source=label, target=later, mask=label, seen=None, affine=np.eye(4), source_scale=None,
+        target_scale=None, registration=None, fingerprint={}, label=label, later=later,
+    )  # fmt: skip
+
+    explained = [
+        explain_region(Saying(said), arrays, 1.0)["region"]
+        for said in (label, 0.5 * later, later, later + 2 * (1 - later))
+    ]
+
+    assert explained == pytest.approx([0, 0.75, 1, -3])
