@@ -135,11 +135,11 @@ def import_(
         from medtranslate.cli.progress import tell_loading
 
         tell_loading(progress)
-        from medtranslate.cli.output import Outcome
+        from medtranslate.cli.summaries import show_import
         from medtranslate.workflows.import_weights import import_weights
 
         sha256 = import_weights(file, like=like, out=out, pickles_allowed=allow_pickle)
-        return Outcome({"model": str(out), "sha256": sha256}, (f"Model {out}",))
+        return show_import(out, sha256)
 
     finish(context, job, as_json=as_json)
 

@@ -98,6 +98,12 @@ def show_training(model: Path, *, next_command: str) -> Outcome:
     return Outcome({"model": str(model)}, lines)
 
 
+def show_import(model: Path, sha256: str) -> Outcome:
+    """Where the imported model lies."""
+    line = Text.assemble(("Model ", "bold"), str(model))
+    return Outcome({"model": str(model), "sha256": sha256}, (line,))
+
+
 def show_sizing(sizing: Sizing) -> Outcome:
     """What a training would be on this machine."""
     return Outcome(sizing.to_json(), (Text(sizing.describe()),))

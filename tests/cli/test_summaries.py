@@ -16,6 +16,7 @@ from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
 from medtranslate.metrics.protocol import Protocol
+from medtranslate.pipeline import read_pipeline
 from medtranslate.volume import Volume
 from medtranslate.workflows.checks import Check, Verification
 from medtranslate.workflows.compare import compare_runs
@@ -27,15 +28,18 @@ from medtranslate.workflows.plan import Plan
 from medtranslate.workflows.preprocess import PreprocessingResult
 from medtranslate.workflows.run import RunResult
 from medtranslate.workflows.simulate import Simulation
+from medtranslate.workflows.sizing import Sizing
+from medtranslate.workflows.training_cost import TrainingCost
 from medtranslate.workflows.translate import TranslatedScan, Translation
 from medtranslate.workflows.validate import Validation
 from medtranslate.workflows.validate_cohort import CohortValidation
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "json-output.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reference" / "json-output.md").read_text("utf-8")
 SECTIONS = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 COMMANDS = [
-    "inspect", "preprocess", "verify", "phantom", "train", "run", "translate", "validate",
+    "inspect", "preprocess", "verify", "phantom", "train", "import", "run", "translate", "validate",
     "evaluate", "compare", "simulate", "plan", "export", "listen",
 ]  # fmt: skip
 """Those whose JSON has keys of its own."""
@@ -47,6 +51,8 @@ SCORES = {"psnr": {"mean": 1.0}, "ssim": {"mean": 1.0}, "mae": {"mean": 1.0}}
 SUMMARY = {"n": 1, "model": "m", "metrics": SCORES}
 VALIDATION = Validation(SUMMARY, OUT / "report.html", ("1",), ())
 RUN = RunResult(OUT, TRANSLATION, VALIDATION)
+PIPELINE = read_pipeline(ROOT / "pipelines" / "demo.yaml")
+SIZING = Sizing(PIPELINE, TrainingCost(1.0, 10), PIPELINE)
 
 
 def documented(command: str) -> set[str]:
@@ -96,7 +102,11 @@ def show_results(command: str, scored: list[Path], out: Path) -> list[Outcome]:
             summaries.show_verification(Verification(OUT, (Check("a", "file", True),)))
         ],
         "phantom": lambda: [summaries.show_phantom(OUT, subjects=1)],
-        "train": lambda: [summaries.show_training(OUT, next_command="{}")],
+        "train": lambda: [
+            summaries.show_training(OUT, next_command="{}"),
+            summaries.show_sizing(SIZING),
+        ],
+        "import": lambda: [summaries.show_import(OUT, "ab")],
         "run": lambda: [
             summaries.show_run(RUN),
             summaries.show_cross_validation(CrossValidation(OUT, (), VALIDATION)),
@@ -118,7 +128,8 @@ def show_results(command: str, scored: list[Path], out: Path) -> list[Outcome]:
 
 
 def test_the_page_has_every_command() -> None:
-    commands = {command.callback.__name__ for command in app.registered_commands}
+    registered = app.registered_commands
+    commands = {command.name or command.callback.__name__ for command in registered}
 
     assert commands == set(SECTIONS) - {"When it fails"}
     for command in commands - set(COMMANDS):
