@@ -33,7 +33,7 @@ _DAMAGE = (
     TypeError,
     ValueError,
     struct.error,
-    torch.serialization.pickle.UnpicklingError,  # type: ignore[attr-defined]
+    torch.serialization.pickle.UnpicklingError,  # type: ignore[attr-defined]  # no stub names it
     zipfile.BadZipFile,
 )
 """What torch raises on files that hold something else than tensors."""
