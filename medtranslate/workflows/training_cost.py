@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -17,7 +18,7 @@ from medtranslate.errors import MemoryShortageError
 from medtranslate.inference.memory import free_bytes
 from medtranslate.methods.base import AbstractMethod, Batch
 from medtranslate.pipeline import Pipeline, build_generator, build_method
-from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.device import make_fabric, send_batch
 
 MEASURED_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Parts of the training at which an update is timed: an adversary that enters late costs late."""
@@ -62,7 +63,7 @@ def measure_training(pipeline: Pipeline) -> TrainingCost:
     method = _build(pipeline, fabric)
     batch = _draw_batch(pipeline.train.batch_size, pipeline.train.patch_size, fabric)
     method.update(batch, progress=MEASURED_AT[-1])
-    seconds = [_time(lambda part=part: method.update(batch, progress=part)) for part in MEASURED_AT]
+    seconds = [_time(partial(method.update, batch, progress=part)) for part in MEASURED_AT]
     return TrainingCost(sum(seconds) / len(seconds), num_bytes)
 
 
@@ -158,7 +159,7 @@ def _draw_batch(number: int, size: tuple[int, int, int], fabric: Fabric) -> Batc
     shape = number, 1, *size
     source = torch.rand((number, 2, *size), generator=generator)
     batch = {"source": source, "target": source[:, :1].sqrt(), "mask": torch.ones(shape)}
-    return {key: fabric.to_device(tensor) for key, tensor in batch.items()}
+    return send_batch(fabric, batch)
 
 
 def _time(update: Callable[[], object]) -> float:
