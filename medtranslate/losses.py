@@ -29,7 +29,12 @@ _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
 
 
 def reconstruction_loss(
-    target: Tensor, prediction: Tensor, mask: Tensor, *, settings: LossSettings
+    target: Tensor,
+    prediction: Tensor,
+    mask: Tensor,
+    *,
+    settings: LossSettings,
+    voxels: Tensor | None = None,
 ) -> Tensor:
     """Weighted sum of masked L1, squared and gradient difference and slice-wise 1 - SSIM.
 
@@ -38,13 +43,14 @@ def reconstruction_loss(
         prediction: Same shape and unit.
         mask: Same shape, 1 inside, 0 outside; outside counts for nothing.
         settings: Weights of the terms; a term of weight 0 is not computed.
+        voxels: What sums over the mask are divided by; the voxels of the mask if None.
 
     Returns:
         A scalar.
     """
     # Sums over a patch and differences of squares lose too much in bf16.
     with torch.autocast(prediction.device.type, enabled=False):
-        voxels = mask.sum().clamp(min=1)
+        voxels = (mask.sum() if voxels is None else voxels).clamp(min=1)
         difference = (prediction - target) * mask
         loss = settings.l1 * difference.abs().sum() / voxels
         if settings.l2:

@@ -97,8 +97,10 @@ def train(
         from medtranslate.cli.progress import tell_loading
 
         tell_loading(progress)
+        from medtranslate.cli.output import ExitCode
         from medtranslate.cli.summaries import show_training
         from medtranslate.pipeline import read_pipeline
+        from medtranslate.workflows.processes import find_processes
         from medtranslate.workflows.train import train as train_model
 
         settings = read_pipeline(pipeline, overrides or ())
@@ -106,6 +108,8 @@ def train(
             return _show_sizing(settings, progress)
         settings = _fit(settings, out if resume else None, progress)
         model = train_model(settings, data, out, resume=resume, progress=progress)
+        if not find_processes().is_first:
+            raise SystemExit(ExitCode.DONE)  # The first process tells what came of it.
         ahead = "simulate {} BASELINE --at 1y --out DIR"
         usual = "validate {} --data DATASET"
         return show_training(model, next_command=ahead if settings.is_progression else usual)

@@ -56,6 +56,17 @@ class _Place:
     seed: int
 
 
+@dataclass(frozen=True)
+class Share:
+    """Which part of each batch is drawn: one of ``count`` equal ones, ``number`` from 0."""
+
+    number: int
+    count: int
+
+
+WHOLE = Share(0, 1)
+
+
 class PatchSampler:
     """Draw the batch of any training step.
 
@@ -71,15 +82,19 @@ class PatchSampler:
         batch_size: int,
         seed: int,
         augmentation: Callable[[], Compose],
+        share: Share = WHOLE,
     ) -> None:
         """Keep the cases, padded where a volume is smaller than a patch.
 
         ``augmentation`` builds the random changes of a patch, which are seeded anew for each.
+        ``share`` is the part of each batch that is drawn here; a batch has ``batch_size`` patches
+        for each part.
         """
         self._cases = [_pad_case(case, patch_size) for case in cases]
         self._centres = [_mask_voxels(case.mask, seed) for case in self._cases]
         self._patch_size = patch_size
         self._batch_size = batch_size
+        self._share = share
         self._seed = seed
         self._augmentation = augmentation
 
@@ -89,16 +104,14 @@ class PatchSampler:
         ``source`` has two channels, the intensity and its rank; the others have one. Further images
         and facts of the cases stand beside them under their own keys.
         """
-        generator = np.random.default_rng((self._seed, step))
-        patches = [self._cut(self._choose(generator)) for _ in range(self._batch_size)]
+        patches = [self._cut(place) for place in self._choose_batch(step)]
         batch = {key: torch.stack([patch[key] for patch in patches]) for key in patches[0]}
         batch["source"] = torch.cat([batch["source"], batch.pop("ranks")], dim=1)
         return batch
 
     def describe(self, step: int) -> str:
         """Which patches the batch of ``step`` holds: case and first voxel on the model grid."""
-        generator = np.random.default_rng((self._seed, step))
-        chosen = [self._choose(generator) for _ in range(self._batch_size)]
+        chosen = self._choose_batch(step)
         return "; ".join(
             f"{self._cases[place.case].name} at {', '.join(map(str, place.start))}"
             for place in chosen
@@ -109,6 +122,13 @@ class PatchSampler:
         with closing(work_ahead(self.draw, count(first_step), depth=_STEPS_AHEAD)) as ahead:
             for batch in ahead:
                 yield batch.result()
+
+    def _choose_batch(self, step: int) -> list[_Place]:
+        """All parts draw the same places in the same order; each keeps its own."""
+        generator = np.random.default_rng((self._seed, step))
+        count, first = self._share.count, self._share.number * self._batch_size
+        chosen = [self._choose(generator) for _ in range(count * self._batch_size)]
+        return chosen[first : first + self._batch_size]
 
     def _choose(self, generator: np.random.Generator) -> _Place:
         number = int(generator.integers(len(self._cases)))

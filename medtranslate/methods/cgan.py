@@ -80,14 +80,14 @@ class Cgan(AbstractMethod):
     def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
         """One step of the generator and, once the adversary has entered, one of each."""
         prediction, loss = self._learner.predict(batch)
-        terms = {"loss": float(loss.detach())}
+        terms = {"loss": self._learner.tell(loss)}
         if self._adversary.weight == 0 or progress < self._adversary.start:
             self._learner.step(loss, progress=progress)
             return terms
         judged = self._discriminator.network(batch["source"], prediction * batch["mask"])
         deceit = self._adversarial(judged, target_is_real=True, for_discriminator=False)
         self._learner.step(loss + self._adversary.weight * deceit, progress=progress)
-        terms["adversarial"] = float(deceit.detach())
+        terms["adversarial"] = self._learner.tell(deceit)
         terms["discriminator"] = self._teach_discriminator(batch, prediction.detach(), progress)
         return terms
 
@@ -100,7 +100,7 @@ class Cgan(AbstractMethod):
             + self._adversarial(made, target_is_real=False, for_discriminator=True)
         )
         self._discriminator.step(loss, progress=progress)
-        return float(loss.detach())
+        return self._learner.tell(loss)
 
     def state(self) -> dict[str, Any]:
         """Both networks, their optimisers and the average."""

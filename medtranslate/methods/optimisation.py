@@ -65,7 +65,8 @@ class GuardedOptimiser:
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate * one_cycle(progress)
         self._optimiser.zero_grad()
-        if torch.isfinite(loss):
+        # Processes that train together leave the same updates out: one bad loss spoils the mean.
+        if torch.isfinite(average_over_processes(self._fabric, loss.detach())):
             self._fabric.backward(loss)
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
             if torch.isfinite(norm):
@@ -94,6 +95,14 @@ class GuardedOptimiser:
         }
         self._optimiser.load_state_dict(complete)
         self.num_skipped = int(state["num_skipped"])
+
+
+def average_over_processes(fabric: Fabric, value: Tensor) -> Tensor:
+    """Mean of a scalar over the processes that train together; the scalar itself for one."""
+    if fabric.world_size == 1:
+        return value
+    mean = fabric.all_reduce(value.clone(), reduce_op="mean")
+    return cast("Tensor", mean)
 
 
 def _lay_out_like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -127,7 +136,7 @@ class GeneratorLearner:
     ) -> None:
         """Train ``generator``, whose lookup map is already fitted."""
         options = optimiser.model_dump(exclude={"ema_decay"})
-        self._loss = loss
+        self._fabric, self._loss = fabric, loss
         self._optimiser = GuardedOptimiser(fabric, generator, **options)
         self._average = average_weights(generator, optimiser.ema_decay)
 
@@ -142,10 +151,21 @@ class GeneratorLearner:
         return self._optimiser.num_skipped
 
     def predict(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Prediction for the batch, and its reconstruction loss."""
+        """Prediction for the batch, and its reconstruction loss.
+
+        Processes that train together divide by the same number of voxels, so that the mean of their
+        losses is the loss of their patches in one batch.
+        """
         prediction = self._optimiser.network(batch["source"])
-        loss = reconstruction_loss(batch["target"], prediction, batch["mask"], settings=self._loss)
+        voxels = average_over_processes(self._fabric, batch["mask"].sum())
+        loss = reconstruction_loss(
+            batch["target"], prediction, batch["mask"], settings=self._loss, voxels=voxels
+        )
         return prediction, loss
+
+    def tell(self, loss: Tensor) -> float:
+        """A loss as a number for the log; its mean over processes that train together."""
+        return float(average_over_processes(self._fabric, loss.detach()))
 
     def step(self, loss: Tensor, *, progress: float) -> None:
         """Move the weights and, if they moved, their average."""

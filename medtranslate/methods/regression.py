@@ -47,7 +47,7 @@ class Regression(AbstractMethod):
         """One step on the reconstruction loss."""
         _, loss = self._learner.predict(batch)
         self._learner.step(loss, progress=progress)
-        return {"loss": float(loss.detach())}
+        return {"loss": self._learner.tell(loss)}
 
     def state(self) -> dict[str, Any]:
         """Generator, optimiser and average."""

@@ -53,6 +53,11 @@ class StopWatch:
         for one, handler in self._before.items():
             signal.signal(one, handler)
 
+    @property
+    def asked(self) -> int:
+        """Number of the signal by which somebody asked to stop; 0 if nobody did."""
+        return self._asked or 0
+
     def check(self) -> None:
         """Stop here if somebody asked for it.
 

@@ -17,6 +17,7 @@ from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import write_scores
+from medtranslate.workflows.processes import find_processes
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train_in_locked
 from medtranslate.workflows.translate import Translation, translate_cases
@@ -71,6 +72,8 @@ def run_pipeline(
             one that is being written.
         DatasetError: If scans cannot be paired, people would leak, or nobody is held out.
     """
+    if find_processes().count > 1:
+        raise ConfigError("several processes can train, not run: use 'train', then 'validate'")
     with lock_folder(out):
         return _run_in_locked(
             pipeline, datasets, out, resume=resume, cache=cache, progress=progress or NoProgress()

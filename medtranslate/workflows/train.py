@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ import torch
 from lightning_fabric import Fabric
 
 from medtranslate.checkpoint import save_model
+from medtranslate.data.cases import Case
 from medtranslate.data.familiarity import TrainingRange, measure_traits
+from medtranslate.data.patches import Share
 from medtranslate.errors import ConfigError
 from medtranslate.geometry import Geometry
 from medtranslate.inference.predict import predict
@@ -29,7 +34,7 @@ from medtranslate.settings import format_yaml
 from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
-from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.device import ALONE, agree_on_most, make_fabric, send_batch
 from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import DATA_KEY, describe_data, describe_model
@@ -39,10 +44,11 @@ from medtranslate.workflows.preprocess import (
     describe_preprocessing,
     prepare_cases,
 )
+from medtranslate.workflows.processes import Processes, find_processes
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.training_cost import need_training_memory
 from medtranslate.workflows.training_growth import fit_growth
-from medtranslate.workflows.training_loop import TrainingLoop, mean_scores
+from medtranslate.workflows.training_loop import CHECKPOINTS, TrainingLoop, mean_scores
 from medtranslate.workflows.training_progression import start_progression
 from medtranslate.workflows.training_scores import draw_panels, score_on_grid
 from medtranslate.workflows.training_start import (
@@ -92,9 +98,20 @@ def train(
         MemoryShortageError: If an update would not fit the memory.
         StopRequested: If somebody asked to stop; ``resume`` goes on.
     """
+    processes = find_processes()
+    processes.check(pipeline)
+    progress = progress or NoProgress()
+    if not processes.is_first:
+        return _follow(pipeline, datasets, out, resume=resume, cache=cache, processes=processes)
     with lock_folder(out):
         return train_in_locked(
-            pipeline, datasets, out, resume=resume, cache=cache, progress=progress or NoProgress()
+            pipeline,
+            datasets,
+            out,
+            resume=resume,
+            cache=cache,
+            progress=progress,
+            processes=processes,
         )
 
 
@@ -106,26 +123,28 @@ def train_in_locked(
     resume: bool,
     cache: Path | None,
     progress: Progress,
+    processes: Processes = ALONE,
 ) -> Path:
     """:func:`train` for whoever has locked ``out`` already."""
     key, before = load_signing_key(), take_snapshot(out)
     cohort = assemble_cohort(pipeline, datasets)
-    if not pipeline.is_progression:
-        need_training_memory(pipeline, make_fabric(pipeline))
+    cache = cache or out / "cache"
+    fabric = make_fabric(pipeline, processes)
+    if not pipeline.is_progression and processes.count == 1:  # Several would wait for each other.
+        need_training_memory(pipeline, fabric)
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
     people = [*cohort.part("train"), *cohort.part("val")]
-    cache = cache or out / "cache"
-    prepared = {
-        case.name: arrays
-        for case, arrays in prepare_cases(pipeline, people, cache=cache, progress=progress)
-    }
+    prepared = _prepare(pipeline, people, cache, progress)
+    fabric.barrier()
     records = {case.name: describe_case(prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
     if isinstance(pipeline.method, ReactionDiffusionSettings):
         weights, told = fit_growth(pipeline.method, cohort, prepared, progress=progress)
     else:
-        weights, told = _learn(pipeline, cohort, prepared, out, resume=resume, progress=progress)
+        weights, told = _learn(
+            pipeline, cohort, prepared, out, fabric, resume=resume, progress=progress
+        )
     scale = _typical_scale(cohort, prepared)
     seen = _training_range(cohort, prepared)
     config = {
@@ -157,23 +176,71 @@ def _learn(
     cohort: Cohort,
     prepared: Mapping[str, PreparedArrays],
     out: Path,
+    fabric: Fabric,
     *,
     resume: bool,
     progress: Progress,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a network: its weights, and what the model folder records of its kind."""
     start = _start_translation if pipeline.visits is None else start_progression
-    task = start(pipeline, cohort, prepared, make_fabric(pipeline))
+    task = start(pipeline, cohort, prepared, fabric)
+    best = _run_loop(pipeline, task, out, fabric, resume=resume, progress=progress)
+    weights = task.finish(best)
+    return weights, task.describe(weights)
+
+
+def _follow(
+    pipeline: Pipeline,
+    datasets: Sequence[Path],
+    out: Path,
+    *,
+    resume: bool,
+    cache: Path | None,
+    processes: Processes,
+) -> Path:
+    """Train beside the first process, which writes ``out``; what this one writes is thrown away."""
+    fabric = make_fabric(pipeline, processes)
+    cohort = assemble_cohort(pipeline, datasets)
+    people = [*cohort.part("train"), *cohort.part("val")]
+    fabric.barrier()  # The first process has prepared the scans.
+    prepared = _prepare(pipeline, people, cache or out / "cache", NoProgress())
+    task = _start_translation(pipeline, cohort, prepared, fabric)
+    with tempfile.TemporaryDirectory() as scratch:
+        if resume and (out / CHECKPOINTS).is_dir():
+            shutil.copytree(out / CHECKPOINTS, Path(scratch) / CHECKPOINTS)
+        _run_loop(pipeline, task, Path(scratch), fabric, resume=resume, progress=NoProgress())
+    return out / "model"
+
+
+def _prepare(
+    pipeline: Pipeline, people: Sequence[Case], cache: Path, progress: Progress
+) -> dict[str, PreparedArrays]:
+    made = prepare_cases(pipeline, people, cache=cache, progress=progress)
+    return {case.name: arrays for case, arrays in made}
+
+
+def _run_loop(
+    pipeline: Pipeline,
+    task: TrainingTask,
+    folder: Path,
+    fabric: Fabric,
+    *,
+    resume: bool,
+    progress: Progress,
+) -> dict[str, torch.Tensor]:
+    """Train to the end; the best averaged weights."""
+    fabric.barrier()  # Every process has its checkpoints before the first writes new ones.
     loop = TrainingLoop(
         task.method,
         task.sampler,
         settings=pipeline.train,
         validate=task.validate,
-        folder=out,
+        folder=folder,
         progress=progress,
+        agree=partial(agree_on_most, fabric),
+        send=partial(send_batch, fabric),
     )
-    weights = task.finish(loop.run(resume=resume))
-    return weights, task.describe(weights)
+    return loop.run(resume=resume)
 
 
 def _start_translation(
@@ -190,8 +257,10 @@ def _start_translation(
             UNCERTAINTY_KEY: None if calibration is None else calibration.to_json(),
         }
 
+    share = Share(fabric.global_rank, fabric.world_size)
+    # Before the method takes the generator to its device: the scans are on the CPU.
+    sampler = make_sampler(pipeline, cohort, prepared, generator, share=share)
     method = build_method(pipeline, generator, fabric)
-    sampler = make_sampler(pipeline, cohort, prepared, generator)
     validation = _Validation(pipeline, fabric, cohort, prepared)
     return TrainingTask(method, sampler, lambda _: validation(method), describe)
 

@@ -18,7 +18,7 @@ from medtranslate.errors import MemoryShortageError
 from medtranslate.inference.memory import free_bytes
 from medtranslate.methods.base import AbstractMethod, Batch
 from medtranslate.pipeline import Pipeline, build_generator, build_method
-from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.device import make_fabric, send_batch
 
 MEASURED_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Parts of the training at which an update is timed: an adversary that enters late costs late."""
@@ -159,7 +159,7 @@ def _draw_batch(number: int, size: tuple[int, int, int], fabric: Fabric) -> Batc
     shape = number, 1, *size
     source = torch.rand((number, 2, *size), generator=generator)
     batch = {"source": source, "target": source[:, :1].sqrt(), "mask": torch.ones(shape)}
-    return {key: fabric.to_device(tensor) for key, tensor in batch.items()}
+    return send_batch(fabric, batch)
 
 
 def _time(update: Callable[[], object]) -> float:

@@ -16,13 +16,16 @@ from torch import Tensor
 from medtranslate.checkpoint import load_newest_checkpoint, save_checkpoint
 from medtranslate.data.patches import PatchSampler
 from medtranslate.errors import CheckpointError, VolumeWriteError
-from medtranslate.methods.base import Trainable
+from medtranslate.methods.base import Batch, Trainable
 from medtranslate.pipeline import TrainingSettings
 from medtranslate.workflows.interruption import StopRequested, StopWatch
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.training_log import TrainingLog
 
 _LOGGER = logging.getLogger(__name__)
+
+CHECKPOINTS = "checkpoints"
+"""Of the run folder: what resuming needs."""
 
 Validate = Callable[[Trainable], tuple[dict[str, float], np.ndarray | None]]
 """Scores of the averaged weights (empty if nobody validates) and a sample picture."""
@@ -60,13 +63,20 @@ class TrainingLoop:
         validate: Validate,
         folder: Path,
         progress: Progress,
+        agree: Callable[[Sequence[float]], list[float]] = list,
+        send: Callable[[Batch], Batch] = dict,
     ) -> None:
-        """``folder`` is the run folder; checkpoints and logs go below it."""
+        """``folder`` is the run folder; checkpoints and logs go below it.
+
+        ``agree`` gives the largest of each value over the processes that train together; ``send``
+        brings a batch to where the method learns.
+        """
+        self._agree, self._send = agree, send
         self._method = method
         self._sampler = sampler
         self._settings = settings
         self._validate = validate
-        self._checkpoints = folder / "checkpoints"
+        self._checkpoints = folder / CHECKPOINTS
         self._logs = folder / "logs"
         self._progress = progress
         self._state = _State()
@@ -99,6 +109,7 @@ class TrainingLoop:
             closing(self._sampler.batches(self._state.step)) as batches,
         ):
             while True:
+                self._agree_with_others(watch)
                 # A training that was stopped in a validation begins with it when it goes on.
                 if self._is_validation_due():
                     with watch.droppable():
@@ -108,10 +119,16 @@ class TrainingLoop:
                     log.add_validation(self._state.step, scores, picture)
                     self._state.seconds += time.monotonic() - started
                     self._save()
+                    self._agree_with_others(watch)
                 if self._fraction() >= 1:
                     return
-                watch.check()
-                self._advance(next(batches), log)
+                self._advance(self._send(next(batches)), log)
+
+    def _agree_with_others(self, watch: StopWatch) -> None:
+        """All processes stop after the same step, and count the same time."""
+        asked, self._state.seconds = self._agree([watch.asked, self._state.seconds])
+        if asked:
+            raise StopRequested(int(asked))
 
     def _advance(self, batch: dict[str, Tensor], log: TrainingLog) -> None:
         started = time.monotonic()

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from medtranslate.data.augmentation import build_augmentation
-from medtranslate.data.patches import PatchSampler, TrainingCase
+from medtranslate.data.patches import PatchSampler, Share, TrainingCase
 from medtranslate.errors import DatasetError
 from medtranslate.methods.baselines import HistogramMatch, fit_histogram_match
 from medtranslate.networks.generator import Generator
@@ -71,7 +71,12 @@ def fit_histogram(cohort: Cohort, prepared: People) -> HistogramMatch:
 
 
 def make_sampler(
-    pipeline: Pipeline, cohort: Cohort, prepared: People, generator: Generator
+    pipeline: Pipeline,
+    cohort: Cohort,
+    prepared: People,
+    generator: Generator,
+    *,
+    share: Share,
 ) -> PatchSampler:
     """Patches of the training people; targets without a unit are brought to one level.
 
@@ -80,6 +85,7 @@ def make_sampler(
         cohort: Who trains.
         prepared: Their scans.
         generator: Untrained, so that its prediction is the starting map.
+        share: Part of each batch that this process draws.
     """
     cases = [
         _training_case(pipeline, prepared[case.name], case.name, generator)
@@ -91,6 +97,7 @@ def make_sampler(
         batch_size=pipeline.train.batch_size,
         seed=pipeline.train.seed,
         augmentation=partial(build_augmentation, pipeline.augmentation),
+        share=share,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
-from medtranslate.data.patches import PatchSampler, TrainingCase
+from medtranslate.data.patches import PatchSampler, Share, TrainingCase
 
 NO_CHANGE = AugmentationSettings(
     flip_probability=0, affine_probability=0, deformation_probability=0, contrast_probability=0,
@@ -135,3 +135,23 @@ def test_the_patches_of_a_batch_lie_where_its_description_says():
         i, j, k = map(int, place.split(", "))
         expected = cases[name].source[0, i : i + 16, j : j + 16, k : k + 16]
         torch.testing.assert_close(patch[0], expected)
+
+
+def test_the_shares_of_a_batch_are_the_batch():
+    cases, changes = [_case(), _case(seed=1)], AugmentationSettings()
+    whole = _sampler(cases, augmentation=changes, batch_size=4).draw(7)
+
+    parts = [
+        PatchSampler(
+            cases,
+            patch_size=(16, 16, 16),
+            batch_size=2,
+            seed=0,
+            augmentation=partial(build_augmentation, changes),
+            share=Share(number, 2),
+        ).draw(7)
+        for number in (0, 1)
+    ]
+
+    for key, images in whole.items():
+        torch.testing.assert_close(torch.cat([part[key] for part in parts]), images)

@@ -1,0 +1,24 @@
+"""A batch is brought to where the method learns, and several processes agree."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from medtranslate.workflows.device import agree_on_most, make_fabric, send_batch
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_every_tensor_of_a_batch_is_sent_to_the_device(device):
+    batch = {"source": torch.ones(1, 2, 4, 4, 4), "years": torch.ones(1)}
+
+    sent = send_batch(SimpleNamespace(device=torch.device(device)), batch)
+
+    assert {key: tensor.device.type for key, tensor in sent.items()} == dict.fromkeys(batch, device)
+    assert {key: tensor.shape for key, tensor in sent.items()} == {
+        key: tensor.shape for key, tensor in batch.items()
+    }
+
+
+def test_one_process_agrees_with_itself(make_pipeline):
+    assert agree_on_most(make_fabric(make_pipeline()), [15, 2.5]) == [15, 2.5]
