@@ -89,7 +89,8 @@ def test_a_region_that_moves_by_part_of_a_voxel_pays_only_if_it_moves():
 
 
 def test_what_is_added_costs_its_mean_size_in_the_mask():
-    added, mask = torch.full((1, 1, 4, 4, 4), -0.2), torch.zeros(1, 1, 4, 4, 4)
+    mask = torch.zeros(1, 1, 4, 4, 4)
     mask[..., :1] = 1
+    added = torch.where(mask > 0, -0.2, 9.0)
 
     assert float(sparsity_loss(added, mask, settings=_only(sparsity=2.0))) == pytest.approx(0.4)
