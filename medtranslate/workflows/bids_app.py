@@ -11,7 +11,6 @@ from medtranslate.data.index import index_dataset
 from medtranslate.data.scans import DatasetIndex
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.inference.settings import InferenceChoices
-from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, take_snapshot
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.origin import Origin
@@ -65,13 +64,11 @@ def translate_participants(
     cases = [
         replace(case, uri=origin.uri_of(case.source)) for case in _find_cases(translator, index)
     ]
-    key = load_signing_key()
-    with lock_folder(out):
-        before = take_snapshot(out)
-        translation = translate_cases(
-            translator, cases, out, keep=True, origin=origin, progress=progress
-        )
-        sign_translation(translator, cases, translation, out, since=before, key=key)
+    key, before = load_signing_key(), take_snapshot(out)
+    translation = translate_cases(
+        translator, cases, out, keep=True, origin=origin, progress=progress
+    )
+    sign_translation(translator, cases, translation, out, since=before, key=key)
     return translation
 
 

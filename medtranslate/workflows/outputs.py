@@ -22,7 +22,7 @@ from medtranslate.workflows.origin import Origin
 PROJECT = "medtranslate"
 
 _NOT_BIDS = (
-    "*_ct.nii.gz", "*_ct.json", "*_CBCT.nii.gz", "*_CBCT.json", MANIFEST_FILE, "status/"
+    "*_ct.nii.gz", "*_ct.json", "*_CBCT.nii.gz", "*_CBCT.json", MANIFEST_FILE, "/status"
 )  # fmt: skip
 """What BIDS has no name for (CT, and our records); its validator passes over what is listed."""
 
