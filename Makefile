@@ -10,12 +10,14 @@ DEMO   := runs/demo
 MINUTES ?= 10
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bench test test-clinic fuzz check format-check lint types contracts doctest docs format \
+.PHONY: help demo bench bench-gpu test test-clinic fuzz check format-check lint types contracts doctest \
+        docs format \
         install system system-dicom constraints schema clean
 
 help:
 	@echo "make demo     install, then train on the sample data, translate held-out people, report"
 	@echo "make bench    install, then measure speed beside the usual ways, and write the page of results"
+	@echo "make bench-gpu  the same for training steps on an NVIDIA GPU, after the tests that need one"
 	@echo "make test     install, then the fast tests"
 	@echo "make test-clinic  (root) DICOM against Orthanc, dciodvfy and dcm2niix, which it installs"
 	@echo "make fuzz     read damaged and hostile files for 10 minutes (MINUTES=N for another time)"
@@ -58,6 +60,11 @@ demo: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/speed.py --out runs/bench.json
 	$(BIN)/python tests/benchmarks/speed_page.py runs/bench.json docs/results/performance.md
+
+# Training steps where there is an NVIDIA GPU, after the tests that need one.
+bench-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu tests/gpu
+	$(BIN)/python tests/benchmarks/speed.py --training-only --out runs/bench-gpu.json
 
 # --- checks ---------------------------------------------------------------------------------
 

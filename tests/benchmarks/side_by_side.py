@@ -15,10 +15,12 @@ import torch
 from medtranslate.provenance import git_commit, software_versions
 
 
-def alternate(ways: Mapping[str, Callable[[], object]], *, repeats: int) -> dict[str, Any]:
+def alternate(
+    ways: Mapping[str, Callable[[], object]], *, repeats: int, warm_up: bool = True
+) -> dict[str, Any]:
     """Seconds of each way, run one after another ``repeats`` times, after one run to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for way in ways.values():
+    for way in ways.values() if warm_up else ():
         way()
     for _ in range(repeats):
         for name, way in ways.items():
@@ -46,6 +48,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch_threads": torch.get_num_threads(),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1),
         "load_before": os.getloadavg()[0],

@@ -69,6 +69,14 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
             f" {engine['Precision']} ({engine['Why']}). At the convolution rate of this run its"
             f" operations need {bound:.3g} s: ours takes {ours / bound:.1f} times that.",
         ]
+    elif "shape" in part:
+        shape, ratio = "x".join(map(str, part["shape"])), times["file to file"]["median"] / ours
+        lines += [
+            "",
+            f"{part['scans']} scans of {shape}, seconds a scan: reading, preparing, undoing and"
+            f" writing overlap with the network; a scan takes {ratio:.2f} times the network's own"
+            " time.",
+        ]
     if "share_of_time_in_the_step" in part:
         lines += ["", f"Time inside the step: {part['share_of_time_in_the_step']:.1%}."]
     return [*lines, ""]

@@ -155,7 +155,7 @@ def test_the_run_folder_verifies_and_names_the_scans_it_saw(cohort, tmp_path):
 def test_batches_that_give_no_finite_loss_are_named_and_good_weights_kept(
     cohort, tmp_path, monkeypatch
 ):
-    def spoil(target, prediction, mask, *, settings):
+    def spoil(target, prediction, mask, **_):
         return prediction.sum() * float("nan")
 
     monkeypatch.setattr(optimisation, "reconstruction_loss", spoil)

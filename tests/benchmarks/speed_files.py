@@ -1,0 +1,99 @@
+"""How long whole jobs take, from file to file: translating scans, and scoring a pair."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import torch
+from scipy.ndimage import zoom
+from scoring_speed import score_files, score_with_scikit_image
+from side_by_side import alternate, summarise
+
+from medtranslate.networks.inputs import make_inputs
+from medtranslate.pipeline import read_pipeline
+from medtranslate.workflows.prediction import Translator, load_translator
+from medtranslate.workflows.train import train
+from medtranslate.workflows.translate import collect_cases, translate_cases
+
+ROOT = Path(__file__).resolve().parents[2]
+ANAT = ROOT / "sample_data" / "sub-phantom01" / "anat"
+_TWO_UPDATES = [
+    "train.time_budget=null", "train.num_steps=2", "train.num_validations=1",
+    "train.patch_size=[32,32,32]", "method.generator.norm=none", "inference.window=null",
+    "inference.memory_gb=16",
+]  # fmt: skip
+
+
+def measure_translation(shape: tuple[int, int, int], *, scans: int, repeats: int) -> dict[str, Any]:
+    """Seconds a scan: read, prepared, predicted, undone and written; and the network's own."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", _TWO_UPDATES)
+        train(pipeline, [ROOT / "sample_data"], work / "run")
+        translator = load_translator(work / "run")
+        sources = [_write_large(work / f"sub-{n}_T1w.nii.gz", shape) for n in range(scans)]
+        cases = collect_cases(translator, sources)
+        network = _time_network(translator, cases)
+        whole, alone = [], []
+        for number in range(repeats + 1):
+            began = time.perf_counter()
+            translate_cases(translator, cases, work / f"out{number}")
+            whole.append((time.perf_counter() - began) / scans)
+            alone.append(network())
+        return {
+            "shape": list(shape),
+            "scans": scans,
+            # The first of each compiles the graph for this shape.
+            "seconds": {
+                "network alone": summarise(alone[1:]),
+                "file to file": summarise(whole[1:]),
+            },
+        }
+
+
+def _time_network(translator: Translator, cases: list[Any]) -> Callable[[], float]:
+    prepared = translator.prepare(cases[0])
+    engine = translator.choose_engine(prepared)
+    divisor = translator.pipeline.method.generator.divisor
+    inputs = make_inputs(prepared.source, prepared.mask).as_subclass(torch.Tensor)
+    widths = [w for size in reversed(inputs.shape[1:]) for w in (0, -size % divisor)]
+    padded = torch.nn.functional.pad(inputs[None], widths, mode="replicate")
+
+    def run() -> float:
+        began = time.perf_counter()
+        with torch.inference_mode():
+            engine.run(padded)
+        return time.perf_counter() - began
+
+    return run
+
+
+def _write_large(path: Path, shape: tuple[int, int, int]) -> Path:
+    """A scan of the sample data on a finer grid of the given shape."""
+    image = nibabel.load(ANAT / "sub-phantom01_T1w.nii.gz")
+    voxels = np.asanyarray(image.dataobj).astype(np.float32)
+    factors = [new / old for new, old in zip(shape, voxels.shape, strict=True)]
+    affine = image.affine @ np.diag([*(1 / np.array(factors)), 1.0])
+    finer = np.rint(np.clip(zoom(voxels, factors, order=1), 0, None)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(finer, affine), path)
+    return path
+
+
+def measure_scoring(repeats: int) -> dict[str, Any]:
+    """All scores and tables of a pair of files, beside scikit-image's SSIM of its slices alone."""
+    real, other = (ANAT / f"sub-phantom01_{contrast}.nii.gz" for contrast in ("T2w", "FLAIR"))
+    with tempfile.TemporaryDirectory() as folder:
+        ways = {
+            name: lambda way=way, name=name: way(real, other, Path(folder) / name)
+            for name, way in {
+                "all scores and tables": score_files,
+                "SSIM by scikit-image": score_with_scikit_image,
+            }.items()
+        }
+        return {"seconds": alternate(ways, repeats=repeats)}
