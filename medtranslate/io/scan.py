@@ -136,6 +136,7 @@ def make_geometry(path: Path, shape: tuple[int, int, int], affine: np.ndarray) -
         GeometryError: As :class:`Geometry`.
     """
     try:
-        return Geometry(shape, np.asarray(affine, dtype=np.float64))
+        with np.errstate(all="ignore"):  # what overflows is refused, not warned of
+            return Geometry(shape, np.asarray(affine, dtype=np.float64))
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}") from error

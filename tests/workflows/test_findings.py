@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -28,4 +29,5 @@ def test_every_kind_has_sound_examples(targets):
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: "/".join(path.parts[-3:]))
 def test_a_finding_is_read_or_refused_by_name(targets, path):
     kind, name, _ = path.parts[-3:]
-    assert attempt(targets[kind], name, path.read_bytes()) in (True, False)
+    with warnings.catch_warnings(action="error"):  # a warning may quote what stands in a file
+        assert attempt(targets[kind], name, path.read_bytes()) in (True, False)
