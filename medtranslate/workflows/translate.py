@@ -12,14 +12,10 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medtranslate.data.ahead import work_ahead
-from medtranslate.data.cases import Case, find_cases
-from medtranslate.data.index import index_datasets
-from medtranslate.data.pseudonyms import name_scan
-from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.data.cases import Case
+from medtranslate.errors import MedTranslateError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import (
-    is_scan,
-    parse_bids_name,
     read_volume,
     sidecar_path,
     write_volume,
@@ -42,6 +38,7 @@ from medtranslate.workflows.outputs import (
 from medtranslate.workflows.prediction import Prediction, Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sidecars import describe_departures, describe_prediction
+from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.status import write_done, write_failed
 
 
@@ -407,68 +404,6 @@ def _write_deviation(
 
 def _describe_mark(translator: Translator) -> dict[str, Any]:
     return describe_mark(model_sha256=translator.model.sha256, pipeline=translator.pipeline.name)
-
-
-def collect_cases(
-    translator: Translator, sources: Sequence[Path], *, mask: Path | None = None
-) -> list[Case]:
-    """What to translate: scans as they are, datasets by the model's source contrast.
-
-    Raises:
-        DatasetError: If a source is not there or given twice, or a mask is missing or too much.
-    """
-    pipeline = translator.pipeline
-    cases: list[Case] = []
-    datasets = [path for path in sources if not is_scan(path)]
-    if datasets:
-        cases += find_cases(
-            index_datasets(datasets),
-            source=pipeline.source,
-            target=pipeline.target,
-            mask=pipeline.mask,
-            need_target=False,
-        )
-    files = [path for path in sources if path not in datasets]
-    cases += [_case_of_file(path, mask) for path in files]
-    _check_masks(translator, files, datasets, mask)
-    resolved = [case.source.resolve() for case in cases]
-    for case in cases:
-        if resolved.count(case.source.resolve()) > 1:
-            raise DatasetError(f"{case.source}: is given twice; give each source once")
-    return cases
-
-
-def _case_of_file(path: Path, mask: Path | None) -> Case:
-    name = name_scan(path)
-    parsed = parse_bids_name(path)
-    return Case(
-        name=name,
-        dataset="",
-        subject=(parsed.get("sub") if parsed else None) or name,
-        session=parsed.get("ses") if parsed else None,
-        source=path,
-        mask=mask,
-    )
-
-
-def _check_masks(
-    translator: Translator, files: Sequence[Path], datasets: Sequence[Path], mask: Path | None
-) -> None:
-    needs_mask = translator.pipeline.preprocess.mask == "given"
-    if mask is not None and not needs_mask:
-        raise DatasetError(
-            f"--mask {mask.name}: this model computes its mask"
-            f" (preprocess.mask: {translator.pipeline.preprocess.mask}); leave --mask out"
-        )
-    if mask is not None and (len(files) != 1 or datasets):
-        raise DatasetError(
-            "--mask fits one source file; translate the others in calls of their own"
-        )
-    if needs_mask and files and mask is None:
-        raise DatasetError(
-            f"{files[0].name}: this model needs a mask (preprocess.mask: given); give it with"
-            f" --mask, or give a dataset that holds '{translator.pipeline.mask}'"
-        )
 
 
 def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:

@@ -17,10 +17,10 @@ from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.outputs import describe_dataset, is_scan_file, plan_outputs
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate import (
     TranslatedScan,
     Translation,
-    collect_cases,
     find_kept_scan,
     record_scan,
     sign_translation,

@@ -21,11 +21,11 @@ from medtranslate.workflows.outputs import is_ours
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.regions import read_regions
+from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate import (
     PredictedCase,
     TranslatedScan,
     Translation,
-    collect_cases,
     predict_case,
     sign_translation,
 )

@@ -18,8 +18,9 @@ from side_by_side import alternate, summarise
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows.prediction import Translator, load_translator
+from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.train import train
-from medtranslate.workflows.translate import collect_cases, translate_cases
+from medtranslate.workflows.translate import translate_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 ANAT = ROOT / "sample_data" / "sub-phantom01" / "anat"

@@ -8,8 +8,8 @@ import torch
 
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.train import train
-from medtranslate.workflows.translate import collect_cases
 
 from ..workflows.conftest import build_pipeline, write_dataset
 

@@ -18,8 +18,9 @@ from medtranslate.workflows.ensemble import (
 )
 from medtranslate.workflows.evaluate import evaluate_paths
 from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.train import INPUTS_KEY
-from medtranslate.workflows.translate import collect_cases, translate, translate_cases
+from medtranslate.workflows.translate import translate, translate_cases
 from medtranslate.workflows.validate import validate
 from medtranslate.workflows.validation_choices import ValidationChoices
 

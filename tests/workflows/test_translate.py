@@ -18,7 +18,8 @@ from medtranslate.io import read_volume, write_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
 from medtranslate.workflows.prediction import load_translator
-from medtranslate.workflows.translate import collect_cases, translate, translate_cases
+from medtranslate.workflows.sources import collect_cases
+from medtranslate.workflows.translate import translate, translate_cases
 
 from ..io.dicom.conftest import save_all, slice_headers
 

@@ -15,7 +15,7 @@ from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.volume import Volume
 from medtranslate.workflows import translate_series as module
 from medtranslate.workflows.prediction import load_translator
-from medtranslate.workflows.translate import collect_cases
+from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate_series import translate_to_dicom
 
 
