@@ -31,8 +31,8 @@ def work_ahead(
         One future an item, whose ``result()`` waits, and raises what ``work`` raised.
 
     Example:
-        >>> [done.result() for done in work_ahead(abs, [-1, -2, 3], depth=2)]
-        [1, 2, 3]
+        >>> sum(done.result() for done in work_ahead(abs, [-1, -2, 3], depth=2))
+        6
     """
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as worker:
         _use_one_core(worker)

@@ -31,8 +31,8 @@ def parse_durations(text: str) -> tuple[Duration, ...]:
         ConfigError: If a part has another form, or a time is given twice.
 
     Example:
-        >>> [span.years for span in parse_durations("1y,6m,0d")]
-        [0.0, 0.5, 1.0]
+        >>> tuple(span.years for span in parse_durations("1y,6m,0d"))
+        (0.0, 0.5, 1.0)
     """
     found: dict[float, Duration] = {}
     for part in text.split(","):
