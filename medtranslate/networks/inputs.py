@@ -36,12 +36,29 @@ def make_inputs(source: Tensor, mask: Tensor) -> Tensor:
         [[[0.0, 0.0, 0.5, 1.0]]]
     """
     within = mask.as_subclass(Tensor) > 0
-    intensities = source.as_subclass(Tensor) * within
-    inside = intensities[within].numpy()
+    return torch.cat([source.as_subclass(Tensor), rank_voxels(source, mask)]) * within
+
+
+def rank_voxels(source: Tensor, mask: Tensor) -> Tensor:
+    """What part of the patient is darker than a voxel.
+
+    Args:
+        source: Shape ``(1, i, j, k)``, any unit.
+        mask: Same shape, above 0 inside the patient.
+
+    Returns:
+        Same shape: 0 (darkest inside the mask) to 1; outside the mask the rank that its intensity
+        would have inside.
+
+    Raises:
+        ValueError: If the mask is empty.
+    """
+    intensities = source.as_subclass(Tensor)
+    inside = intensities[mask.as_subclass(Tensor) > 0].numpy()
     if not inside.size:
         raise ValueError("mask is empty: there is no voxel to rank")
     knots = np.quantile(inside, _LEVELS)
     # Equal quantiles (a scan of few grey values) take the rank in the middle of their run.
     values, first, counts = np.unique(knots, return_index=True, return_counts=True)
     ranks = np.interp(intensities.numpy(), values, _LEVELS[first] + (counts - 1) / 2000)
-    return torch.cat([intensities, torch.from_numpy(ranks.astype(np.float32)) * within])
+    return torch.from_numpy(ranks.astype(np.float32))

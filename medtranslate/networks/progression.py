@@ -143,7 +143,7 @@ class ProgressionNetwork(nn.Module):
         """What changes in a year.
 
         Args:
-            source: Shape ``(n, c, i, j, k)``: intensity and rank from :func:`make_inputs` and, for
+            source: Shape ``(n, c, i, j, k)``: intensity and rank (:func:`rank_voxels`) and, for
                 a growing region, its nearness; sizes multiples of ``settings.divisor``.
             condition: Shape ``(n, num_conditions)``, see ``ConditionCode``.
             inside: Shape ``(n, 1, i, j, k)``, 1 inside the patient; nothing changes elsewhere.

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from medtranslate.methods.progression import Future, develop, move_region
 from medtranslate.networks.deformation import jacobian_determinant
-from medtranslate.networks.inputs import make_inputs
+from medtranslate.networks.inputs import rank_voxels
 from medtranslate.networks.progression import Dynamics, ProgressionNetwork, displace
 
 
@@ -95,7 +95,7 @@ def look_ahead(
     plain = source.as_subclass(Tensor)
     inside = mask.as_subclass(Tensor)
     divisor = network.settings.divisor
-    shown = [make_inputs(plain, inside)] + ([] if nearness is None else [nearness])
+    shown = [plain, rank_voxels(plain, inside)] + ([] if nearness is None else [nearness])
     padded = _pad(torch.cat(shown)[None], divisor)
     device = next(network.parameters()).device
     dynamics = network(

@@ -17,7 +17,7 @@ from medtranslate.data.patches import PatchSampler, TrainingCase
 from medtranslate.data.visits import VisitPair
 from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
-from medtranslate.networks.inputs import make_inputs
+from medtranslate.networks.inputs import rank_voxels
 from medtranslate.networks.nearness import measure_nearness
 from medtranslate.networks.progression import REACH_MM, ProgressionNetwork
 from medtranslate.pipeline import Pipeline, build_progression, build_progression_network
@@ -136,7 +136,8 @@ def _make_sampler(
 def _training_case(
     pair: VisitPair, arrays: PreparedArrays, code: ConditionCode, *, grows: bool
 ) -> TrainingCase:
-    inputs = make_inputs(arrays.source, arrays.mask)
+    # Shown whole: what lies beside the mask moves into it.
+    source = arrays.source.as_subclass(Tensor)
     others = {"inside": arrays.mask}
     if arrays.label is not None and arrays.later is not None:
         others |= {"label": arrays.label, "later": arrays.later}
@@ -147,8 +148,8 @@ def _training_case(
         "condition": torch.from_numpy(code.encode(pair.covariates)),
     }
     return TrainingCase(
-        inputs[:1],
-        inputs[1:],
+        source,
+        rank_voxels(source, arrays.mask),
         need_target(arrays, pair.name),
         training_mask(arrays),
         name=pair.name,
