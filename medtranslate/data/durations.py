@@ -21,8 +21,12 @@ class Duration:
     years: float
 
 
-def parse_durations(text: str) -> tuple[Duration, ...]:
+def parse_durations(text: str, *, where: str | None = None) -> tuple[Duration, ...]:
     """Read ``6m,1y,2y``: days d, weeks w, months m (a twelfth of a year), years y.
+
+    Args:
+        text: The times.
+        where: What errors begin with; ``--at`` and the text if None.
 
     Returns:
         Sorted by time.
@@ -34,17 +38,18 @@ def parse_durations(text: str) -> tuple[Duration, ...]:
         >>> tuple(span.years for span in parse_durations("1y,6m,0d"))
         (0.0, 0.5, 1.0)
     """
+    where = f"--at {text}" if where is None else where
     found: dict[float, Duration] = {}
     for part in text.split(","):
         match = _PARTS.fullmatch(part.strip())
         if match is None:
             raise ConfigError(
-                f"--at {text}: '{part.strip()}' is not a time; write a number and d, w, m or y, "
+                f"{where}: '{part.strip()}' is not a time; write a number and d, w, m or y, "
                 "as in 90d,6m,1.5y"
             )
         years = float(match["number"]) * _YEARS[match["unit"]]
         if years in found:
-            raise ConfigError(f"--at {text}: {part.strip()} is given twice; give each time once")
+            raise ConfigError(f"{where}: {part.strip()} is given twice; give each time once")
         found[years] = Duration(part.strip(), years)
     return tuple(found[years] for years in sorted(found))
 

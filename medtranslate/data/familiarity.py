@@ -20,6 +20,10 @@ _LEAST_WIDTH = 0.05
 _LEAST_HISTOGRAM_WIDTH = 0.02
 
 
+RANGE_KEY = "training_range"
+"""Key of a model's configuration that holds the ranges of the sources it was trained on."""
+
+
 @dataclass(frozen=True, eq=False)
 class ScanTraits:
     """What is compared of a source.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
 
 import numpy as np
 
@@ -26,16 +25,7 @@ class PictureDrawer:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
         self._drawn: dict[str, Future[CasePictures]] = {}
 
-    def __enter__(self) -> PictureDrawer:
-        """Nothing is drawn yet."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """Wait for what is being drawn."""
         self._pool.shutdown(cancel_futures=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -81,7 +82,7 @@ def evaluate_cases(
     rows: list[ScoredPrediction] = []
     cohort: list[Mapping[str, str]] = []
     kinds: dict[tuple[bool, bool], str] = {}
-    with PictureDrawer() as drawer:
+    with closing(PictureDrawer()) as drawer:
         for case in cases:
             try:
                 yardstick = _prepare(case, protocol)

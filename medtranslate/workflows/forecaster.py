@@ -12,7 +12,7 @@ import torch
 
 from medtranslate.checkpoint import LoadedModel, check_weights, load_model
 from medtranslate.data.covariates import ConditionCode, Covariates
-from medtranslate.data.familiarity import TrainingRange, measure_traits
+from medtranslate.data.familiarity import RANGE_KEY, TrainingRange, measure_traits
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.methods.reaction_diffusion import GrowthRates, ReactionDiffusionSettings
 from medtranslate.networks.progression import ProgressionNetwork
@@ -25,7 +25,6 @@ from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.foresight import Foresight, look_ahead
 from medtranslate.workflows.foresight_growth import GrowthForesight, foresee_growth
 from medtranslate.workflows.speeds import SPEEDS_KEY, Speeds
-from medtranslate.workflows.train import RANGE_KEY
 from medtranslate.workflows.training_growth import rates_from_weights
 from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY, nearness_of
 

@@ -48,10 +48,7 @@ def parse_history(texts: Sequence[str]) -> tuple[PastScan, ...]:
                 f"--history {text}: expected FILE=TIME, the time before the baseline, as in"
                 " before.nii.gz=1y"
             )
-        try:
-            spans = parse_durations(time)
-        except ConfigError as error:
-            raise ConfigError(f"--history {text}: {str(error).removeprefix('--at ')}") from error
+        spans = parse_durations(time, where=f"--history {text}")
         if len(spans) != 1 or spans[0].years <= 0:
             raise ConfigError(f"--history {text}: expected one time above 0 before the baseline")
         found.append(PastScan(Path(file), spans[0].years))

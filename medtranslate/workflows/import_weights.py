@@ -10,11 +10,11 @@ from torch import Tensor
 from medtranslate import __version__
 from medtranslate.checkpoint import LoadedModel, save_model
 from medtranslate.checkpoint.foreign import read_foreign_weights
+from medtranslate.data.familiarity import RANGE_KEY
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.provenance import describe_run, hash_file
 from medtranslate.workflows.prediction import load_translator
-from medtranslate.workflows.train import RANGE_KEY
 
 IMPORT_KEY = "imported"
 """Key of a model's configuration that says its weights were not trained here."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from medtranslate import __version__
 from medtranslate.checkpoint.model import CARD_FILE, PROVENANCE_FILE, LoadedModel
-from medtranslate.data.familiarity import TrainingRange
+from medtranslate.data.familiarity import RANGE_KEY, TrainingRange
 from medtranslate.data.scans import PARTS
 from medtranslate.data.split import Split
 from medtranslate.io.atomic import write_json, write_text
@@ -86,7 +86,7 @@ def write_scores(model: LoadedModel, summary: Mapping[str, Any]) -> None:
         pipeline_from_json(model.config["pipeline"], where=str(folder)),
         Split.from_json(model.config["split"], where=str(folder)),
         data=model.provenance.get(DATA_KEY, ()),
-        seen=TrainingRange.from_json(model.config["training_range"]),
+        seen=TrainingRange.from_json(model.config[RANGE_KEY]),
         scores=summary,
     )
     write_text(folder / CARD_FILE, card)

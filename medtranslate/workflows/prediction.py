@@ -15,9 +15,8 @@ from torch import Tensor
 
 from medtranslate.checkpoint import LoadedModel, check_weights, load_model
 from medtranslate.data.cases import Case
-from medtranslate.data.familiarity import Departure, TrainingRange, measure_traits
+from medtranslate.data.familiarity import RANGE_KEY, Departure, TrainingRange, measure_traits
 from medtranslate.data.scans import Selector
-from medtranslate.data.split import Split
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.inference.engines import Engine, Engines
 from medtranslate.inference.predict import InferencePlan, plan_inference, with_smaller_windows
@@ -34,7 +33,7 @@ from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
 from medtranslate.workflows.device import make_fabric
-from medtranslate.workflows.train import HISTOGRAM_KEY, RANGE_KEY
+from medtranslate.workflows.train import HISTOGRAM_KEY
 from medtranslate.workflows.views import predict_levelled_views
 
 _AS_THE_PIPELINE_SAYS = InferenceChoices()
@@ -88,17 +87,6 @@ class Translator:
     def target_suffix(self) -> str:
         """BIDS suffix of what is predicted, such as ``T2w`` or ``CT``."""
         return Selector.parse(self.pipeline.target).suffix
-
-    @property
-    def split(self) -> Split:
-        """Which people trained, validated and were held out.
-
-        Raises:
-            CheckpointError: If the model does not say.
-        """
-        if "split" not in self.model.config:
-            raise CheckpointError(f"{self.model.folder}: does not say who trained it")
-        return Split.from_json(self.model.config["split"], where=str(self.model.folder))
 
     def prepare(self, case: Case, *, with_target: bool = False) -> Prepared:
         """Load a case and bring it onto the model grid; never looks at the target by default."""

@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 
 from medtranslate.checkpoint import save_model
 from medtranslate.data.cases import Case
-from medtranslate.data.familiarity import TrainingRange, measure_traits
+from medtranslate.data.familiarity import RANGE_KEY, TrainingRange, measure_traits
 from medtranslate.data.patches import Share
 from medtranslate.errors import ConfigError
 from medtranslate.geometry import Geometry
@@ -61,9 +61,6 @@ from medtranslate.workflows.training_task import TrainingTask
 
 HISTOGRAM_KEY = "histogram_match"
 """Key of the model's configuration that holds the histogram baseline."""
-
-RANGE_KEY = "training_range"
-"""Key of the model's configuration that holds the ranges of the sources it was trained on."""
 
 INPUTS_KEY = "inputs"
 """Key of the model's configuration that holds the fingerprints of the sources seen in training."""

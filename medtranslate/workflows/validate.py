@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +9,14 @@ from typing import Any
 
 from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.index import index_datasets
-from medtranslate.data.split import Split, shorten
 from medtranslate.errors import DatasetError
 from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import read_volume
-from medtranslate.manifest import load_signing_key, public_text, sign_outputs, take_snapshot
+from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.rules import resolve_rules
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.preparation import Prepared
-from medtranslate.provenance import git_commit, software_versions
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.choose import choose_analyses
@@ -29,16 +26,20 @@ from medtranslate.workflows.deviation import read_deviation
 from medtranslate.workflows.downstream import choose_training_cases, make_downstream_task
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.evaluate import evaluate_cases
+from medtranslate.workflows.held_out import (
+    choose_held_out,
+    describe_validation,
+    read_split,
+    refuse_seen_scan,
+    validation_command,
+)
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import ScoredCase
-from medtranslate.workflows.train import INPUTS_KEY
 from medtranslate.workflows.validation_choices import ValidationChoices
 from medtranslate.workflows.window_cells import find_cells, read_plan
-
-_HASH_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -106,20 +107,11 @@ def validate(
     pipeline = translator.pipeline
     indexes = index_datasets(datasets)
     cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
-    models = (translator, *translator.companions)
-    scored, seen = divide_cases(cases, *(one.split for one in models))
-    if choices.even_though_seen:
-        scored = cases
-    if not scored:
-        raise DatasetError(
-            f"the model was trained on everybody in the data: {shorten(seen)}. Scores on them"
-            " would say nothing about other people; give a dataset of those, or mark every page by"
-            " --even-though-seen-in-training"
-        )
+    models = [one.model for one in (translator, *translator.companions)]
+    scored, seen = choose_held_out(cases, models, even_though_seen=choices.even_though_seen)
     written = None if predict is None else predict(translator, scored)
     downstream = choices.downstream
     wanted = pipeline.evaluation.downstream if downstream is None else downstream
-    words = ["medtranslate", "validate", model.name, *_data_words(datasets), *choices.to_words()]
     key, before = load_signing_key(), take_snapshot(out)
     validation = score_cases(
         translator,
@@ -127,10 +119,10 @@ def validate(
         out,
         predictions=written,
         choices=choices,
-        training=choose_training_cases(cases, translator.split) if wanted else (),
+        training=choose_training_cases(cases, read_split(translator.model)) if wanted else (),
         participants=join_participants(indexes),
         seen=seen,
-        command=shlex.join([*words, "--out", out.name]),
+        command=validation_command(model, datasets, out, choices),
         progress=progress,
     )
     made = describe_made(
@@ -209,13 +201,6 @@ def score_cases(
     return Validation(summary, out / "report.html", people, refused)
 
 
-def divide_cases(cases: Sequence[Case], *splits: Split) -> tuple[list[Case], list[str]]:
-    """The cases of held-out people, and the people that a model was trained or validated on."""
-    seen = {one for split in splits for one in (*split.subjects("train"), *split.subjects("val"))}
-    refused = sorted({case.subject for case in cases if case.subject in seen})
-    return [case for case in cases if case.subject not in seen], refused
-
-
 def make_protocol(translator: Translator) -> Protocol:
     """The default rule, with predictions scaled by what their sidecar records."""
     axis = translator.pipeline.evaluation.axis
@@ -242,11 +227,12 @@ def predict_cases(
         progress: Told how far things are.
     """
     progress.stage("score", len(cases))
+    models = [one.model for one in (translator, *translator.companions)]
     for number, case in enumerate(cases):
         progress.update(number, case.name)
         prepared = translator.prepare(case)
         if refuse_seen:
-            _refuse_seen(translator, case, prepared)
+            refuse_seen_scan(case, prepared, models)
         written = None if predictions is None else predictions[case.name]
         scored = _scored_case(translator, case, prepared, written)
         yield replace(scored, participant=(participants or {}).get(case.subject, {}))
@@ -302,18 +288,6 @@ def _reference(translator: Translator, case: Case) -> Reference:
     )
 
 
-def _refuse_seen(translator: Translator, case: Case, prepared: Prepared) -> None:
-    """The same voxels under another name are the same person."""
-    sha256 = prepared.fingerprint["inputs"]["source"]
-    for one in (translator, *translator.companions):
-        known = one.model.config.get(INPUTS_KEY)
-        person = known.get(sha256) if isinstance(known, dict) else None
-        if person is not None:
-            raise DatasetError(
-                f"the model was trained on this very scan, as {person}. Leave {case.subject} out"
-            )
-
-
 def _context(case: Case, reference: Reference) -> dict[str, str]:
     facts = {"dataset": case.dataset, "grid": reference.volume.geometry.describe()}
     if case.session is not None:
@@ -334,40 +308,23 @@ def describe_evaluation(
         scored_seen: Whether they were scored all the same.
         command: The command that makes the scores again.
     """
-    pipeline, model, split = translator.pipeline, translator.model, translator.split
-    commit = git_commit()
-    names = {"train": "training", "val": "validation", "test": "held out"}
-    parts = {
-        names[part]: f"{len(split.subjects(part))} people" for part in ("train", "val", "test")
-    }
-    notes = []
-    if seen and not scored_seen:
-        notes.append(f"Left out, because the model was trained on them: {', '.join(seen)}.")
+    pipeline = translator.pipeline
     masking = pipeline.preprocess.mask
-    people = (
-        ", people seen in training among them" if seen and scored_seen else " on held-out people"
+    details = describe_validation(
+        pipeline,
+        translator.model,
+        task=f"{pipeline.source} to {pipeline.target}",
+        seen=seen,
+        seen_scored=scored_seen,
+        command=command,
+        made=_describe_mean(translator),
     )
-    return EvaluationDetails(
-        title=f"{pipeline.name}: {pipeline.source} to {pipeline.target}{people}",
+    return replace(
+        details,
         source_name=pipeline.source,
         target_name=pipeline.target,
-        held_out=not (seen and scored_seen),
-        seen_in_training=tuple(seen) if scored_seen else (),
-        split={**parts, "split hash": split.hash[:_HASH_DIGITS]},
-        how_made={
-            "pipeline": pipeline.name,
-            "method": pipeline.method.name,
-            **_describe_mean(translator),
-            "model": model.sha256[:_HASH_DIGITS],
-            "trained for": pipeline.train.time_budget or f"{pipeline.train.num_steps} steps",
-            "signing key": public_text(load_signing_key()),
-            "commit": commit or "not from a checkout",
-            "software": ", ".join(f"{k} {v}" for k, v in software_versions().items()),
-        },
-        command=command,
         mask=f"from the source scan alone (preprocess.mask: {masking}), where the real scan has"
         " voxels",
-        notes=notes,
     )
 
 
@@ -380,7 +337,3 @@ def _describe_mean(translator: Translator) -> dict[str, str]:
     mirrored = sum(view["Mirrored"] for view in views)
     by = "1 model" if models == 1 else f"{models} models"
     return {"prediction": f"mean of {len(views)} predictions by {by}, {mirrored} of them mirrored"}
-
-
-def _data_words(datasets: Sequence[Path]) -> list[str]:
-    return [word for path in datasets for word in ("--data", path.name)]

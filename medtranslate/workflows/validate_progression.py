@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 from medtranslate.checkpoint import load_model
 from medtranslate.data.cases import Case
 from medtranslate.data.index import index_datasets
-from medtranslate.data.split import Split, shorten
 from medtranslate.data.visits import VisitPair
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
 from medtranslate.io import read_volume
@@ -33,14 +31,18 @@ from medtranslate.workflows.cross_validate import is_repeated
 from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.expectations import expect
 from medtranslate.workflows.forecaster import Forecaster, load_forecaster
+from medtranslate.workflows.held_out import (
+    choose_held_out,
+    describe_validation,
+    refuse_seen_scan,
+    validation_command,
+)
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import Followed, ScoredCase
-from medtranslate.workflows.train import INPUTS_KEY, train_in_locked
-from medtranslate.workflows.validate import Validation, divide_cases
+from medtranslate.workflows.train import train_in_locked
+from medtranslate.workflows.validate import Validation
 from medtranslate.workflows.validation_choices import ValidationChoices
-
-_HASH_DIGITS = 12
 
 
 def follows_visits(model: Path) -> bool:
@@ -114,21 +116,12 @@ def validate_progression(
     _refuse_choices(choices)
     resolve_rules(choices.protocols or ())
     forecaster = load_forecaster(model)
-    pipeline, split = forecaster.pipeline, _split_of(forecaster)
+    pipeline = forecaster.pipeline
     indexes = index_datasets(datasets)
     cases, pairs = pair_scans(pipeline, indexes)
-    scored, seen = divide_cases(cases, split)
-    if choices.even_though_seen:
-        scored = cases
-    if not scored:
-        raise DatasetError(
-            f"the model was trained on everybody in the data: {shorten(seen)}. Scores on them"
-            " would say nothing about other people; give a dataset of those, or mark every page by"
-            " --even-though-seen-in-training"
-        )
-    words = ["medtranslate", "validate", model.name]
-    words += [word for path in datasets for word in ("--data", path.name)]
-    command = shlex.join([*words, *choices.to_words(), "--out", out.name])
+    scored, seen = choose_held_out(
+        cases, [forecaster.model], even_though_seen=choices.even_though_seen
+    )
     key, before = load_signing_key(), take_snapshot(out)
     protocols = pipeline.evaluation.protocols if choices.protocols is None else choices.protocols
     simulated = _simulate_cases(
@@ -144,7 +137,9 @@ def validate_progression(
         # Simulated and real follow-ups have one unit, the baseline's: both share one divisor.
         protocol=Protocol(scale="shared", axis=pipeline.evaluation.axis),
         out=out,
-        details=_describe(forecaster, seen, choices, command),
+        details=_describe(
+            forecaster, seen, choices, validation_command(model, datasets, out, choices)
+        ),
         analyses=choose_analyses(
             protocols=protocols, thorough=False, perceptual=choices.perceptual, followed=True
         ),
@@ -176,12 +171,6 @@ def _refuse_choices(choices: ValidationChoices) -> None:
         )
 
 
-def _split_of(forecaster: Forecaster) -> Split:
-    if "split" not in forecaster.model.config:
-        raise CheckpointError(f"{forecaster.model.folder}: does not say who trained it")
-    return Split.from_json(forecaster.model.config["split"], where=str(forecaster.model.folder))
-
-
 def _simulate_cases(
     forecaster: Forecaster,
     cases: Sequence[Case],
@@ -198,7 +187,7 @@ def _simulate_cases(
         progress.update(number, case.name)
         prepared = _prepare(forecaster.pipeline, case)
         if refuse_seen:
-            _refuse_seen(forecaster, case, prepared)
+            refuse_seen_scan(case, prepared, [forecaster.model])
         scored = _score(forecaster, case, pairs[case.name], prepared, trend=trend)
         yield replace(scored, participant=participants.get(case.subject, {}))
     progress.update(len(cases))
@@ -213,16 +202,6 @@ def _prepare(pipeline: Pipeline, case: Case) -> Prepared:
         label=case.label,
         later=case.later,
     )
-
-
-def _refuse_seen(forecaster: Forecaster, case: Case, prepared: Prepared) -> None:
-    """The same voxels under another name are the same person."""
-    known = forecaster.model.config.get(INPUTS_KEY)
-    sha256 = prepared.fingerprint["inputs"]["source"]
-    if isinstance(known, Mapping) and sha256 in known:
-        raise DatasetError(
-            f"the model was trained on this very scan, as {known[sha256]}. Leave {case.subject} out"
-        )
 
 
 def _score(
@@ -300,30 +279,20 @@ def _reference(pipeline: Pipeline, case: Case, prepared: Prepared) -> Reference:
 def _describe(
     forecaster: Forecaster, seen: Sequence[str], choices: ValidationChoices, command: str
 ) -> EvaluationDetails:
-    pipeline, split = forecaster.pipeline, _split_of(forecaster)
-    marked = bool(seen) and choices.even_though_seen
-    people = ", people seen in training among them" if marked else " on held-out people"
-    names = {"train": "training", "val": "validation", "test": "held out"}
-    parts = {
-        names[part]: f"{len(split.subjects(part))} people" for part in ("train", "val", "test")
-    }
-    left_out = f"Left out, because the model was trained on them: {', '.join(seen)}."
-    return EvaluationDetails(
-        title=f"{pipeline.name}: {pipeline.source} at a later visit{people}",
+    pipeline = forecaster.pipeline
+    details = describe_validation(
+        pipeline,
+        forecaster.model,
+        task=f"{pipeline.source} at a later visit",
+        seen=seen,
+        seen_scored=choices.even_though_seen,
+        command=command,
+    )
+    return replace(
+        details,
         source_name=f"{pipeline.source}, baseline",
         target_name=f"{pipeline.source}, follow-up",
-        held_out=not marked,
-        seen_in_training=tuple(seen) if marked else (),
-        split={**parts, "split hash": split.hash[:_HASH_DIGITS]},
-        how_made={
-            "pipeline": pipeline.name,
-            "method": pipeline.method.name,
-            "model": forecaster.model.sha256[:_HASH_DIGITS],
-            "trained for": pipeline.train.time_budget or f"{pipeline.train.num_steps} steps",
-        },
-        command=command,
         checklist=choices.checklist,
         mask="of the baseline scan alone, where the follow-up has voxels; the follow-up is brought"
         " to the baseline's gain",
-        notes=[left_out] if seen and not marked else [],
     )

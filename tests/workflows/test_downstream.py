@@ -17,6 +17,7 @@ from medtranslate.io import read_volume, write_volume
 from medtranslate.metrics.tissues import find_tissues
 from medtranslate.volume import Volume
 from medtranslate.workflows import downstream
+from medtranslate.workflows.held_out import read_split
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.run import run_pipeline
@@ -69,7 +70,7 @@ def with_labels(case, folder, thresholds=(1, 600)):
 
 
 def test_the_training_people_alone_are_chosen(cases, translator):
-    chosen = downstream.choose_training_cases(cases, translator.split)
+    chosen = downstream.choose_training_cases(cases, read_split(translator.model))
 
     assert [case.subject for case in chosen] == ["toy/01", "toy/02"]
 
@@ -85,7 +86,7 @@ def test_the_segmenter_learns_from_real_training_scans_and_reads_no_other(
     cases, translator, learned, monkeypatch
 ):
     """The held-out people's files are not even there."""
-    training = downstream.choose_training_cases(cases, translator.split)
+    training = downstream.choose_training_cases(cases, read_split(translator.model))
     absent = [replace(c, source=Path("absent.nii"), target=Path("absent.nii")) for c in cases[3:]]
     prepared_people = []
     prepare = Translator.prepare

@@ -11,6 +11,7 @@ from medtranslate.inference.engines import LIMITS
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.pipeline import read_pipeline
 from medtranslate.preprocess.loading import voxels_of
+from medtranslate.workflows.held_out import read_split
 from medtranslate.workflows.prediction import load_translator
 from medtranslate.workflows.train import train
 
@@ -35,7 +36,7 @@ def run(tmp_path_factory):
 def predict_held_out(run, **choices):
     """Each held-out person's target, mask and prediction on the model grid."""
     translator = load_translator(run, choices=InferenceChoices(**choices))
-    pipeline, held_out = translator.pipeline, translator.split.subjects("test")
+    pipeline, held_out = translator.pipeline, read_split(translator.model).subjects("test")
     cases = find_cases(index_datasets([DATA]), source=pipeline.source, target=pipeline.target)
     found = {}
     for case in cases:

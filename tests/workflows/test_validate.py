@@ -16,7 +16,8 @@ from medtranslate.io import read_volume
 from medtranslate.metrics.rules import RULES
 from medtranslate.provenance import hash_volume
 from medtranslate.workflows.prediction import load_translator
-from medtranslate.workflows.validate import INPUTS_KEY, score_cases, validate
+from medtranslate.workflows.train import INPUTS_KEY
+from medtranslate.workflows.validate import score_cases, validate
 from medtranslate.workflows.validation_choices import ValidationChoices
 
 BASELINES = ["copy of the source", "histogram match", "lookup map", "rank map"]

@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medtranslate.checkpoint import load_model
-from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import atomic_folder
-from medtranslate.pipeline import pipeline_from_json
 from medtranslate.workflows.export.bundle import write_bundle
 from medtranslate.workflows.export.graphs import write_onnx_graph, write_openvino_graph
 from medtranslate.workflows.export.hub import write_hub_folder
@@ -77,22 +75,8 @@ def export_model(model: Path, form: str, out: Path) -> Export:
         raise ConfigError(f"--to {form}: unknown; the forms are {', '.join(FORMS)}")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ConfigError(f"--out {out}: holds something already; choose a new or empty folder")
-    _need_translation(model)
     translator = load_translator(model)
     translator.generator.cpu()
     with atomic_folder(out) as folder:
         told = FORMS[form](translator, folder)
     return Export(form, out, translator.model.sha256, told)
-
-
-def _need_translation(model: Path) -> None:
-    """Progression models have parts of another kind, and no form takes them."""
-    loaded = load_model(model)
-    data: Any = loaded.config.get("pipeline")  # Any: what JSON holds is checked below
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{loaded.folder}: does not hold the pipeline it was trained by")
-    if pipeline_from_json(data, where=str(loaded.folder / "config.json")).is_progression:
-        raise ConfigError(
-            f"{loaded.folder}: simulates progression; only models that turn one contrast into"
-            " another are exported. Pass the model folder on as it is"
-        )

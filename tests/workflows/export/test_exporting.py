@@ -8,6 +8,7 @@ import pytest
 
 from medtranslate.checkpoint import load_model
 from medtranslate.errors import ConfigError
+from medtranslate.workflows import prediction
 from medtranslate.workflows.export.exporting import FORMS, export_model
 
 NEEDS = {"onnx": ("onnx", "onnxruntime")}
@@ -43,9 +44,7 @@ def test_a_folder_that_holds_something_is_left_alone(trained, tmp_path) -> None:
 
 
 def test_a_progression_model_is_refused(trained, make_progression, tmp_path, monkeypatch) -> None:
-    from medtranslate.workflows.export import exporting
-
-    monkeypatch.setattr(exporting, "pipeline_from_json", lambda *_, **__: make_progression())
+    monkeypatch.setattr(prediction, "pipeline_from_json", lambda *_, **__: make_progression())
 
     with pytest.raises(ConfigError, match="simulates progression"):
         export_model(trained, "onnx", tmp_path / "out")
