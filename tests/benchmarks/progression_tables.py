@@ -26,7 +26,10 @@ Scores = Mapping[str, Mapping[str, float]]
 
 
 class Measure(NamedTuple):
-    """A column of a fold's tables: what it is called, its digits, and what is good (1, -1, 0)."""
+    """A column of a fold's tables: its title, its digits, and whether more (1) or less (-1) is good.
+
+    0 if neither is.
+    """
 
     column: str
     title: str
@@ -34,8 +37,8 @@ class Measure(NamedTuple):
     good: int
 
     def goodness(self, value: float) -> float:
-        """More is better; where 0 is best, errors of either sign are bad."""
-        return self.good * value if self.good else -abs(value)
+        """Turns a value into one of which more is better."""
+        return self.good * value
 
 
 MEASURES = (
@@ -112,7 +115,7 @@ def _tell_gains(scores: Mapping[Measure, Scores]) -> Iterator[str]:
     yield _line(["model minus", *CHANGE_BASELINES[:2]])
     yield "| --- " * 3 + "|"
     for measure, table in scores.items():
-        if set(CHANGE_BASELINES[:2]) <= set(table) and measure.column != "change_ml":
+        if set(CHANGE_BASELINES[:2]) <= set(table) and measure.good:
             cells = []
             for method in CHANGE_BASELINES[:2]:
                 gain = compare(table["model"], table[method], goodness=measure.goodness)
