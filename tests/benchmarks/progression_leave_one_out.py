@@ -63,7 +63,7 @@ def _run_fold(pipeline: Pipeline, pairs: list[VisitPair], data: list[Path], out:
     train(pipeline, data, out, resume=out.exists(), cache=out.parent / "cache")
     seconds = time.monotonic() - started
     validate_progression(out, data, out / "evaluation")
-    if pipeline.grows_region:
+    if all(pair.baseline.labels and pair.follow_up.labels for pair in pairs):
         rows = [{"case": pair.name, **asdict(score_margin(out, pipeline, pair))} for pair in pairs]
         write_text(out / "plan.csv", format_csv(list(rows[0]), rows))
     write_json(out / "fold.json", {"train_seconds": round(seconds)})

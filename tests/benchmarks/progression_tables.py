@@ -26,9 +26,9 @@ Scores = Mapping[str, Mapping[str, float]]
 
 
 class Measure(NamedTuple):
-    """A column of a fold's tables: its title, its digits, and whether more (1) or less (-1) is good.
+    """A column of a fold's tables: its title, its digits, and which way is good.
 
-    0 if neither is.
+    1 if more is better, -1 if less is, 0 if neither.
     """
 
     column: str
