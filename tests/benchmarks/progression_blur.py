@@ -8,7 +8,7 @@ Each slice of the baseline is smoothed by a Gaussian, and scored as ``validate``
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,8 +55,15 @@ def main(pipeline: Pipeline, dataset: Path) -> None:
             scores[width].append((psnr, ssim))
             print(f"{case.name}  {width} mm  {psnr:.2f} dB  {ssim:.3f}", flush=True)
     for width, pairs in scores.items():
-        psnr, ssim = (summarise(values) for values in zip(*pairs, strict=True))
-        print(f"{width} mm: {psnr.mean:.2f} dB {psnr.interval}, {ssim.mean:.3f} {ssim.interval}")
+        psnr, ssim = (describe(values) for values in zip(*pairs, strict=True))
+        print(f"{width} mm: PSNR {psnr} dB, SSIM {ssim}")
+
+
+def describe(values: Sequence[float]) -> str:
+    """Mean over people and its interval."""
+    summary = summarise(values)
+    low, high = summary.interval or (np.nan, np.nan)
+    return f"{summary.mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 if __name__ == "__main__":
