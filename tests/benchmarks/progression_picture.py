@@ -1,8 +1,9 @@
 """Today's scan, its simulated and its real follow-up in one slice, each with the region's outline.
 
-    python tests/benchmarks/progression_picture.py runs/glioma/DATASET_PERSON DATASET OUT.png
+    python tests/benchmarks/progression_picture.py OUT.png DATASET runs/glioma/DATASET_PERSON ...
 
-Of the person whom the run held out, and by rule the slice where the true later region is largest.
+A row for each run, of the person whom it held out; by rule the slice where the true later region is
+largest.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ _OUTLINE = (255, 110, 0)
 _BRIGHTEST_PERCENTILE = 98
 
 
-def main(run: Path, dataset: Path, out: Path) -> None:
+def main(out: Path, dataset: Path, *runs: Path) -> None:
+    rows = [draw_person(run, dataset) for run in runs]
+    picture = Image.fromarray(np.concatenate(rows))
+    picture.quantize(32, dither=Image.Dither.NONE).save(out, optimize=True)
+
+
+def draw_person(run: Path, dataset: Path) -> np.ndarray:
+    """Three panels side by side."""
     forecaster = load_forecaster(run)
     settings = forecaster.pipeline.preprocess
     _, pairs = pair_scans(forecaster.pipeline, index_datasets([dataset]))
@@ -65,9 +73,8 @@ def main(run: Path, dataset: Path, out: Path) -> None:
             strict=True,
         )
     ]
-    picture = Image.fromarray(np.concatenate(panels, axis=1))
-    picture.quantize(64).save(out, optimize=True)
-    print(f"slice {k}, {out.stat().st_size} bytes")
+    print(f"{pair.subject}: slice {k}")
+    return np.concatenate(panels, axis=1)
 
 
 def draw(plane: np.ndarray, region: np.ndarray, title: str) -> np.ndarray:
