@@ -49,6 +49,10 @@ class AbstractMethod(ABC):
         """Updates left out because a loss or gradient was not finite; a scalar, never changed."""
 
     @abstractmethod
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training, in a mode of ``torch.compile``."""
+
+    @abstractmethod
     def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
         """Learn from one batch; nothing in it waits for the device.
 

@@ -75,6 +75,10 @@ class Cgan(AbstractMethod):
         """Updates left out because a loss or gradient was not finite; a scalar."""
         return self._learner.num_skipped + self._discriminator.num_skipped
 
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training."""
+        self._learner.compile(mode)
+
     def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
         """One step of the generator and, once the adversary has entered, one of each."""
         prediction, loss = self._learner.predict(batch)

@@ -157,6 +157,10 @@ class GeneratorLearner:
         """Updates left out because the loss or its gradient was not finite; a scalar."""
         return self._optimiser.num_skipped
 
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training; names of weights stay."""
+        self._optimiser.network.module.compile(mode=mode, dynamic=False)
+
     def predict(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Prediction for the batch, and its reconstruction loss.
 

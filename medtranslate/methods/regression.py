@@ -44,6 +44,10 @@ class Regression(AbstractMethod):
         """Updates left out because a loss or gradient was not finite; a scalar."""
         return self._learner.num_skipped
 
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training."""
+        self._learner.compile(mode)
+
     def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
         """One step on the reconstruction loss."""
         _, loss = self._learner.predict(batch)

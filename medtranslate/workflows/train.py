@@ -34,6 +34,7 @@ from medtranslate.settings import format_yaml
 from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
+from medtranslate.workflows.compilation import choose_compilation
 from medtranslate.workflows.device import (
     ALONE,
     agree_on_most,
@@ -265,6 +266,9 @@ def _start_translation(
     # Before the method takes the generator to its device: the scans are on the CPU.
     sampler = make_sampler(pipeline, cohort, prepared, generator, share=share, device=fabric.device)
     method = build_method(pipeline, generator, fabric)
+    mode = choose_compilation(pipeline, fabric)
+    if mode is not None:
+        method.compile(mode)
     validation = _Validation(pipeline, fabric, cohort, prepared)
     return TrainingTask(method, sampler, lambda _: validation(method), describe)
 

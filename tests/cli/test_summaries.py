@@ -53,7 +53,7 @@ SUMMARY = {"n": 1, "model": "m", "metrics": SCORES}
 VALIDATION = Validation(SUMMARY, OUT / "report.html", ("1",), ())
 RUN = RunResult(OUT, TRANSLATION, VALIDATION)
 PIPELINE = read_pipeline(ROOT / "pipelines" / "demo.yaml")
-SIZING = Sizing(PIPELINE, TrainingCost(1.0, 10), PIPELINE)
+SIZING = Sizing(PIPELINE, TrainingCost(1.0, 10, 0.3), PIPELINE)
 
 
 def documented(command: str) -> set[str]:
