@@ -85,6 +85,11 @@ class TrainingSettings(Settings):
     precision: Literal["auto", "bf16-mixed", "32-true"] = Field(
         "auto", description="auto: bf16 autocast where the processor computes in it, else float32."
     )
+    compile: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: on a GPU, before a training of ten minutes or more, torch.compile is"
+        " measured and used where updates are faster by it.",
+    )
     max_skipped: int = Field(
         200, ge=1, description="Training stops after this many updates with non-finite gradients."
     )
