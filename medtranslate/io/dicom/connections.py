@@ -48,14 +48,17 @@ def bound_connections(max_bytes: int) -> list[Any]:
     Args:
         max_bytes: Of one instance, with all that goes around it.
     """
-    # pynetdicom types its events as two classes that a literal list does not join.
 
     def begin(event: evt.Event) -> None:
-        socket = event.assoc.dul.socket
+        socket: Any = event.assoc.dul.socket  # Any: a method of it is replaced
         socket.recv = _BoundedReceiver(socket.recv, max_bytes)
 
     def begin_anew(event: evt.Event) -> None:
-        event.assoc.dul.socket.recv.num_bytes = 0
+        socket: Any = event.assoc.dul.socket
+        if socket is not None:
+            socket.recv.num_bytes = 0
+
+    # pynetdicom types its events as two classes that a literal list does not join.
 
     return [(evt.EVT_CONN_OPEN, begin), (evt.EVT_DIMSE_SENT, begin_anew)]
 
