@@ -59,7 +59,6 @@ def bound_connections(max_bytes: int) -> list[Any]:
             socket.recv.num_bytes = 0
 
     # pynetdicom types its events as two classes that a literal list does not join.
-
     return [(evt.EVT_CONN_OPEN, begin), (evt.EVT_DIMSE_SENT, begin_anew)]
 
 

@@ -119,13 +119,8 @@ def serve() -> None:
 
 
 def _unpack(frame: bytes, *, syntax: str, **options: Any) -> bytes:
-    array, _ = get_decoder(UID(syntax)).as_array(
-        encapsulate([frame]),
-        raw=True,
-        number_of_frames=1,
-        pixel_keyword="PixelData",
-        **options,
-    )
+    options |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
+    array, _ = get_decoder(UID(syntax)).as_array(encapsulate([frame]), raw=True, **options)
     return array.astype(_TYPE).tobytes()
 
 
