@@ -38,7 +38,8 @@ from medtranslate.data.patches import PatchSampler, TrainingCase
 from medtranslate.inference.engines import Engines, make_probe
 from medtranslate.inference.predict import predict
 from medtranslate.inference.settings import InferenceSettings
-from medtranslate.networks.generator import CorrectionNetwork, Generator
+from medtranslate.networks.correction import CorrectionNetwork
+from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import build_generator, build_method, read_pipeline
 from medtranslate.preprocess.cache import load_or_prepare
