@@ -20,6 +20,9 @@ Result = TypeVar("Result")
 _QUEUES = {"slurm": ("SLURMCluster", "sbatch"), "pbs": ("PBSCluster", "qsub")}
 """Class of dask-jobqueue, and the program that hands a job in."""
 
+_ANY_PORT = {"dashboard_address": ":0"}
+"""A scheduler serves its state by HTTP; where several run, each at a free port."""
+
 _CONNECT_SECONDS = 30
 _DIED = (
     "every worker process that tried it died: ended from outside, or by the system for want of"
@@ -127,7 +130,12 @@ def _start_cluster(kind: str, count: int) -> Any:  # Any: dask-jobqueue ships no
     if kind == "local":
         from distributed import LocalCluster
 
-        return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address=None,
+            scheduler_kwargs=_ANY_PORT,
+        )
     try:
         import dask
         import dask_jobqueue
@@ -145,6 +153,7 @@ def _start_cluster(kind: str, count: int) -> Any:  # Any: dask-jobqueue ships no
             f"--cluster {kind}:{count}: nothing says what a job gets. Write jobqueue: {kind}:"
             " cores, memory and walltime into ~/.config/dask/jobqueue.yaml"
         )
-    queue = getattr(dask_jobqueue, name)()
+    options = {**_ANY_PORT, **(told.get("scheduler-options") or {})}
+    queue = getattr(dask_jobqueue, name)(scheduler_options=options)
     queue.scale(jobs=count)
     return queue

@@ -38,7 +38,11 @@ def test_a_cluster_that_means_nothing_is_refused(cluster):
 def cluster():
     """A scheduler and two worker processes on this machine."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
     ) as started:
         yield started
 
