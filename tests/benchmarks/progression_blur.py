@@ -1,9 +1,8 @@
-"""What a follow-up scores without any model of change, beside what ``validate`` compares with.
+"""What today's scan scores as its own follow-up once it is smoothed: a gain without any change.
 
     python tests/benchmarks/progression_controls.py pipelines/progression_glioma.yaml DATASET
 
-Today's scan with each slice smoothed by a Gaussian; and, where a region is labelled, the part of
-the later one that today's covers once it is grown evenly to the later one's true volume.
+Each slice of the baseline is smoothed by a Gaussian, and scored as ``validate`` scores "no change".
 """
 
 from __future__ import annotations
@@ -20,13 +19,11 @@ from scipy import ndimage
 from medtranslate.data.cases import Case
 from medtranslate.data.index import index_datasets
 from medtranslate.io import read_volume
-from medtranslate.metrics.change_baselines import resize_region
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.scoring import score_case
 from medtranslate.metrics.statistics import summarise
 from medtranslate.pipeline import Pipeline, read_pipeline
 from medtranslate.preprocess.native import native_mask, reference_on_source
-from medtranslate.preprocess.native_motion import carry_image
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.workflows.cohort import pair_scans
 
@@ -59,42 +56,22 @@ def score_case_blurred(pipeline: Pipeline, case: Case, prepared: Prepared) -> It
         yield Scores(width, values["psnr"], values["ssim"])
 
 
-def cover_evenly(prepared: Prepared) -> float | None:
-    """Part of the later region inside today's, grown evenly to its volume; None without labels."""
-    if prepared.label is None or prepared.later is None:
-        return None
-    today, later = (
-        carry_image(np.asarray(image, np.float32)[0], prepared.grid, prepared.native) >= 0.5
-        for image in (prepared.label, prepared.later)
-    )
-    factor = float(later.sum() / today.sum())
-    grown = resize_region(today, factor=factor, spacing=prepared.native.spacing)
-    return float((grown & later).sum() / later.sum())
-
-
 def main(pipeline: Pipeline, dataset: Path) -> None:
     scores: list[Scores] = []
-    covered: list[float] = []
     for case in pair_scans(pipeline, index_datasets([dataset]))[0]:
         prepared = prepare(
             pipeline.preprocess,
             name=case.name,
             source=case.source,
             target=case.target,
-            label=case.label,
-            later=case.later,
         )
         found = list(score_case_blurred(pipeline, case, prepared))
-        share = cover_evenly(prepared)
-        print(case.name, *found, share, sep="\n  ", flush=True)
+        print(case.name, *found, sep="\n  ", flush=True)
         scores += found
-        covered += [] if share is None else [share]
     for width in WIDTHS_MM:
         psnr = describe([one.psnr for one in scores if one.width_mm == width])
         ssim = describe([one.ssim for one in scores if one.width_mm == width])
         print(f"smoothed by {width} mm: PSNR {psnr} dB, SSIM {ssim}")
-    if covered:
-        print(f"covered by even growth to the true volume: {describe(covered)}")
 
 
 def describe(values: Sequence[float]) -> str:
