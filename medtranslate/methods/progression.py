@@ -110,6 +110,12 @@ def move_region(
     return advance_region(nearness, displacement, dynamics.front, years)
 
 
+def _labelled_regions(batch: Batch) -> list[tuple[str, str]]:
+    """Keys of each region today and later: the followed one, and further ones of ``label-NAME``."""
+    today = [key for key in batch if key.partition("-")[0] == "label"]
+    return [(key, key.replace("label", "later", 1)) for key in today]
+
+
 class Progression:
     """Learn how scans change from pairs of visits, by reconstruction and by deceiving an adversary.
 
@@ -117,8 +123,8 @@ class Progression:
     (Isola et al., 2017). Before ``adversary.start`` it is neither asked nor taught.
 
     A batch holds, beside ``source``, ``target`` and ``mask``: ``years`` ``(n,)``, ``condition``
-    ``(n, c)``, ``inside`` (the patient) and, if regions are labelled, ``label`` and ``later``;
-    ``nearness`` too for a region that grows.
+    ``(n, c)``, ``inside`` (the patient) and, if regions are labelled, ``label`` and ``later``,
+    and ``label-NAME`` and ``later-NAME`` of further ones; ``nearness`` too for a region that grows.
     """
 
     def __init__(
@@ -178,17 +184,17 @@ class Progression:
         loss = image_loss(batch["target"], future.image, mask, settings=settings)
         loss = loss + regularity_loss(dynamics.velocity, future.displacement, settings=settings)
         loss = loss + sparsity_loss(future.added, mask, settings=settings)
-        if "label" in batch:
+        for label, later in _labelled_regions(batch):
             moved = move_region(
                 core,
                 dynamics,
                 future.displacement,
-                label=batch["label"],
-                nearness=batch.get("nearness"),
+                label=batch[label],
+                nearness=batch.get("nearness") if label == "label" else None,
                 years=batch["years"],
             )
             loss = loss + region_loss(
-                batch["label"] * mask, batch["later"] * mask, moved * mask, settings=settings
+                batch[label] * mask, batch[later] * mask, moved * mask, settings=settings
             )
         return future, loss
 

@@ -191,7 +191,9 @@ def _prepare(
             raise DatasetError(f"--region {region.name}: holds no voxel above 0")
     prepared = prepare(
         # A mask that is given holds the region alone, whatever values training picked.
-        forecaster.pipeline.preprocess.model_copy(update={"region_values": ()}),
+        forecaster.pipeline.preprocess.model_copy(
+            update={"region_values": (), "further_regions": {}}
+        ),
         name=name_scan(baseline),
         source=baseline,
         label=region,

@@ -123,7 +123,7 @@ def _make_sampler(
         _training_case(pair, prepared[pair.name], code, grows=pipeline.grows_region)
         for pair in pairs
     ]
-    modes = _MODES | {key: _OTHER_MODES[key] for key in cases[0].others}
+    modes = _MODES | {key: _OTHER_MODES[key.partition("-")[0]] for key in cases[0].others}
     return PatchSampler(
         cases,
         patch_size=pipeline.train.patch_size,
@@ -140,7 +140,7 @@ def _training_case(
     source = arrays.source.as_subclass(Tensor)
     others = {"inside": arrays.mask}
     if arrays.label is not None and arrays.later is not None:
-        others |= {"label": arrays.label, "later": arrays.later}
+        others |= {"label": arrays.label, "later": arrays.later, **arrays.further}
         if grows:
             others["nearness"] = nearness_of(arrays.label, arrays.affine)
     facts = {

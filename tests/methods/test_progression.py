@@ -82,6 +82,20 @@ def test_learning_beats_no_change(trained):
     assert len(growing) > 2
 
 
+@pytest.mark.parametrize("kind", ["", "-ventricles"])
+def test_every_labelled_region_is_part_of_the_loss(kind):
+    batch = _batch(1001)
+    stays, shrinks = ({"label" + kind: batch["label"], "later" + kind: share * batch["label"]}
+                      for share in (1.0, 0.5))  # fmt: skip
+
+    losses = [_build().update(batch | one, progress=0.0)["loss"] for one in (stays, shrinks)]
+
+    volume, disagreement = 0.1 * 0.5 / 0.75, 0.1 * float(
+        (0.5 * batch["label"]).square().sum() / (0.75 * batch["label"]).sum()
+    )
+    assert losses[1] - losses[0] == pytest.approx(volume + disagreement, rel=1e-4)
+
+
 def test_no_time_gives_the_baseline(trained):
     batch = _batch(1000)
 
