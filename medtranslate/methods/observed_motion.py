@@ -9,11 +9,11 @@ import torch
 from monai.networks.layers.simplelayers import GaussianFilter
 from torch import Tensor
 
-from medtranslate.methods.progression import develop
-from medtranslate.networks.progression import Dynamics, ProgressionNetwork
+from medtranslate.networks.deformation import warp
+from medtranslate.networks.progression import displace
 
-_SMOOTHING_VOXELS = 1.5
-_RIDGE = 0.02
+_SMOOTHING_VOXELS = 3.0
+_RIDGE = 1.0
 _NUM_STEPS = 15
 
 
@@ -31,51 +31,40 @@ class OtherTime(NamedTuple):
     years: float
 
 
-def observe_motion(
-    network: ProgressionNetwork,
-    expected: Dynamics,
-    baseline: Tensor,
-    others: Sequence[OtherTime],
-    *,
-    smoothing_voxels: float = _SMOOTHING_VOXELS,
-    ridge: float = _RIDGE,
-    num_steps: int = _NUM_STEPS,
-) -> Dynamics:
-    """The velocity under which the baseline, let go, resembles the person's other scans most.
+def observe_velocity(expected: Tensor, baseline: Tensor, others: Sequence[OtherTime]) -> Tensor:
+    """The velocity under which the baseline, moved, resembles the person's other scans most.
 
-    What the model expects is where it starts and what it falls back to: minimised is the mean
-    squared difference to the other scans, plus a ridge on the deviation ``u`` from what is
-    expected, in ``velocity = expected + smooth(u)``. It is a Gaussian prior around the model:
-    where the scans show nothing, the velocity stays that of the model.
+    What the model expects is where it starts and what it falls back to. With
+    ``velocity = expected + smooth(u)``, the mean squared difference to the other scans plus a ridge
+    on ``u`` is made small: a Gaussian prior around the model, smooth over 3 voxels of the
+    velocity's grid. Where the scans show nothing, the velocity stays that of the model. Only
+    motion is looked at: what a model adds going forward cannot be taken away going back, noise
+    before all.
 
     Args:
-        network: Says how residuals grow with time.
-        expected: What it said of the baseline, at the person's own speed.
+        expected: Shape ``(1, 3, i/2, j/2, k/2)``, voxels of that grid a year; the model's.
         baseline: Shape ``(1, 1, i, j, k)``, normalised.
         others: At least one.
-        smoothing_voxels: Width of the smoothing, standard deviation, voxels of the velocity's grid.
-        ridge: Weight of the squared deviation, (voxels a year)^-2.
-        num_steps: Most iterations of L-BFGS.
-    """
-    smooth = GaussianFilter(3, smoothing_voxels)
-    deviation = torch.zeros_like(expected.velocity, requires_grad=True)
-    optimiser = torch.optim.LBFGS([deviation], max_iter=num_steps, line_search_fn="strong_wolfe")
 
-    def bent() -> Dynamics:
-        return expected._replace(velocity=expected.velocity + smooth(deviation))
+    Returns:
+        Shape of ``expected``.
+    """
+    still, start = baseline.clone(), expected.clone()  # Inference tensors know no gradient.
+    smooth = GaussianFilter(3, _SMOOTHING_VOXELS)
+    deviation = torch.zeros_like(start, requires_grad=True)
+    optimiser = torch.optim.LBFGS([deviation], max_iter=_NUM_STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimiser.zero_grad()
-        dynamics = bent()
-        total = ridge * deviation.square().mean()
+        velocity = start + smooth(deviation)
+        total = _RIDGE * deviation.square().mean()
         for other in others:
-            years = torch.tensor([other.years])
-            image = develop(network, dynamics, baseline, years).image
-            error = (other.mask * (image - other.image)).square().sum() / other.mask.sum()
-            total = total + error / len(others)
+            moved = warp(still, displace(velocity, torch.tensor([other.years])))
+            apart = (other.mask * (moved - other.image)).square().sum()
+            total = total + apart / other.mask.sum().clamp(min=1) / len(others)
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return total
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        return bent()
+        return start + smooth(deviation)

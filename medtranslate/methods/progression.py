@@ -19,7 +19,9 @@ from medtranslate.methods.optimisation import (
 )
 from medtranslate.methods.progression_terms import (
     ProgressionLossSettings,
+    find_pace,
     image_loss,
+    proportion_loss,
     region_loss,
     regularity_loss,
     sparsity_loss,
@@ -110,9 +112,9 @@ def move_region(
     return advance_region(nearness, displacement, dynamics.front, years)
 
 
-def _labelled_regions(batch: Batch) -> list[tuple[str, str]]:
-    """Keys of each region today and later: the followed one, and further ones of ``label-NAME``."""
-    today = [key for key in batch if key.partition("-")[0] == "label"]
+def _further_regions(batch: Batch) -> list[tuple[str, str]]:
+    """Keys of each further region of ``label-NAME``, today and later."""
+    today = [key for key in batch if key.startswith("label-")]
     return [(key, key.replace("label", "later", 1)) for key in today]
 
 
@@ -184,19 +186,36 @@ class Progression:
         loss = image_loss(batch["target"], future.image, mask, settings=settings)
         loss = loss + regularity_loss(dynamics.velocity, future.displacement, settings=settings)
         loss = loss + sparsity_loss(future.added, mask, settings=settings)
-        for label, later in _labelled_regions(batch):
-            moved = move_region(
-                core,
-                dynamics,
-                future.displacement,
-                label=batch[label],
-                nearness=batch.get("nearness") if label == "label" else None,
-                years=batch["years"],
-            )
-            loss = loss + region_loss(
-                batch[label] * mask, batch[later] * mask, moved * mask, settings=settings
-            )
+        if "label" in batch:
+            loss = loss + self._region_terms(batch, core, dynamics, future.displacement, mask)
         return future, loss
+
+    def _region_terms(
+        self,
+        batch: Batch,
+        network: ProgressionNetwork,
+        dynamics: Dynamics,
+        displacement: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
+        """Where the followed region goes wrong, and which further regions leave its proportion."""
+        settings = self._settings.loss
+        moved = move_region(
+            network,
+            dynamics,
+            displacement,
+            label=batch["label"],
+            nearness=batch.get("nearness"),
+            years=batch["years"],
+        )
+        followed = batch["label"] * mask, batch["later"] * mask, moved * mask
+        loss = region_loss(*followed, settings=settings)
+        pace = find_pace(*followed)
+        for today, later in _further_regions(batch):
+            moved = warp(batch[today], displacement)
+            regions = batch[today] * mask, batch[later] * mask, moved * mask
+            loss = loss + proportion_loss(*regions, pace, settings=settings)
+        return loss
 
     def _step(self, loss: Tensor, progress: float) -> None:
         if self._optimiser.step(loss, progress=progress):

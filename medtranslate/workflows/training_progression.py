@@ -123,6 +123,7 @@ def _make_sampler(
         _training_case(pair, prepared[pair.name], code, grows=pipeline.grows_region)
         for pair in pairs
     ]
+    _need_further_regions(pipeline, cases)
     modes = _MODES | {key: _OTHER_MODES[key.partition("-")[0]] for key in cases[0].others}
     return PatchSampler(
         cases,
@@ -131,6 +132,17 @@ def _make_sampler(
         seed=pipeline.train.seed,
         augmentation=partial(build_shape_augmentation, pipeline.augmentation, modes),
     )
+
+
+def _need_further_regions(pipeline: Pipeline, cases: list[TrainingCase]) -> None:
+    """Refuse a region that nobody has: its values are wrong."""
+    for name, values in pipeline.preprocess.further_regions.items():
+        if not any(case.others[f"label-{name}"].any() for case in cases):
+            raise DatasetError(
+                f"preprocess.further_regions: no training person has a voxel of '{name}' "
+                f"({', '.join(map(str, values))}) in visits.labels; correct the values, or leave "
+                "the region out"
+            )
 
 
 def _training_case(
