@@ -69,5 +69,6 @@ def _rank(intensities: np.ndarray, *, among: np.ndarray) -> np.ndarray:
     knots = np.quantile(among, _LEVELS)
     # Equal quantiles (a scan of few grey values) take the rank in the middle of their run.
     values, first, counts = np.unique(knots, return_index=True, return_counts=True)
-    ranks = np.interp(intensities, values, _LEVELS[first] + (counts - 1) / 2000)
-    return ranks.astype(np.float32)
+    middles = _LEVELS[first] + (counts - 1) / 2000
+    ranks: np.ndarray = np.interp(intensities, values, middles).astype(np.float32)
+    return ranks
