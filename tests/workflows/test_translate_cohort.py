@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,24 @@ def test_one_file_is_no_folder(trained, cohort, tmp_path):
         translate_on_cluster(
             ModelChoice(trained), [cohort], tmp_path / "a.nii.gz", cluster="local:1"
         )
+
+
+def test_a_worker_with_another_watermark_key_makes_nothing(
+    trained, cohort, tmp_path, in_this_process, monkeypatch
+):
+    paths = [tmp_path / "a.key", tmp_path / "b.key"]
+    for path, digit in zip(paths, "ab", strict=True):
+        path.write_text(64 * digit)
+        path.chmod(0o600)
+    choice = ModelChoice(trained, watermark_key=paths[0])
+    monkeypatch.setattr(
+        module, "_load_once", lambda choice, _: replace(choice, watermark_key=paths[1]).load()
+    )
+
+    result = translate_on_cluster(choice, [cohort], tmp_path / "out", cluster="x")
+
+    assert len(result.failed) == 5
+    assert all("another watermark key" in scan.error for scan in result.failed)
 
 
 class _Kills(NoProgress):
