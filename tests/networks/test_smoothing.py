@@ -31,3 +31,10 @@ def test_it_does_not_wait_for_the_device():
         smooth(IMAGE)
 
     assert reads.count == 0
+
+
+def test_it_can_be_built_without_memory_to_compare_shapes():
+    with torch.device("meta"):
+        names = list(Smoothing(0.5).state_dict())
+
+    assert names == list(Smoothing(0.5).state_dict())
