@@ -28,7 +28,8 @@ def _error(image, reference):
 
 def test_what_moved_so_far_moves_on():
     still = torch.zeros(1, 3, 12, 12, 12)
-    today, past = _ball(7, 0.02), OtherTime(_ball(6, 0.02, seed=1), torch.ones(1, 1, 24, 24, 24), -1)
+    everywhere = torch.ones(1, 1, 24, 24, 24)
+    today, past = _ball(7, 0.02), OtherTime(_ball(6, 0.02, seed=1), everywhere, -1.0)
 
     velocity = observe_velocity(still, today, [past])
 
@@ -55,7 +56,9 @@ def test_the_same_shift_in_twice_the_time_is_half_the_velocity():
     inner[:, :, 6:18] = 1
 
     one, two = (
-        float(observe_velocity(still, ramp, [OtherTime(ramp + 10, inner, -years)])[0, 0, 5:7].mean())
+        observe_velocity(still, ramp, [OtherTime(ramp + 10, inner, -years)])[0, 0, 5:7]
+        .mean()
+        .item()
         for years in (1.0, 2.0)
     )
 
