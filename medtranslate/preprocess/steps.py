@@ -304,12 +304,13 @@ class DrawBox(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
         """Add ``box``: 1 inside, on the grid of ``mask``."""
         result = dict(data)
-        inside = np.argwhere(voxels_of(result["mask"]) > 0.5)
+        inside = voxels_of(result["mask"]) > 0.5
         margin = np.ceil(self._margin_mm / np.array(geometry_of(result["mask"]).spacing))
         box = np.zeros(result["mask"].shape[1:], dtype=np.float32)
-        if len(inside):
-            low = np.maximum(inside.min(axis=0) - margin, 0).astype(int)
-            high = (inside.max(axis=0) + margin + 1).astype(int)
+        if inside.any():
+            taken = [np.flatnonzero(inside.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+            low = np.maximum([along[0] for along in taken] - margin, 0).astype(int)
+            high = ([along[-1] for along in taken] + margin + 1).astype(int)
             box[low[0] : high[0], low[1] : high[1], low[2] : high[2]] = 1
         result["box"] = track(box, like=result["mask"])
         return result
