@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from monai.networks.layers.simplelayers import GaussianFilter
 from torch import Tensor
 
 from medtranslate.networks.deformation import warp
 from medtranslate.networks.progression import displace
+from medtranslate.networks.smoothing import Smoothing
 
 _SMOOTHING_VOXELS = 3.0
 _RIDGE = 1.0
@@ -50,7 +50,7 @@ def observe_velocity(expected: Tensor, baseline: Tensor, others: Sequence[OtherT
         Shape of ``expected``.
     """
     still, start = baseline.clone(), expected.clone()  # Inference tensors know no gradient.
-    smooth = GaussianFilter(3, _SMOOTHING_VOXELS)
+    smooth = Smoothing(_SMOOTHING_VOXELS)
     deviation = torch.zeros_like(start, requires_grad=True)
     optimiser = torch.optim.LBFGS([deviation], max_iter=_NUM_STEPS, line_search_fn="strong_wolfe")
 

@@ -11,7 +11,7 @@ from medtranslate.workflows.cohort import assemble_cohort
 from medtranslate.workflows.forecaster import load_forecaster
 from medtranslate.workflows.train import train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CHANGES = (
     "visits.covariates=[age, diagnosis, education_years]",
