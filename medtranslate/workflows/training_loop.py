@@ -87,7 +87,7 @@ class TrainingLoop:
         self._best: dict[str, Tensor] = {}
         self._num_skipped = 0
         self._told_skipped = False
-        self._loss = float("nan")
+        self._loss = "-"
 
     def run(self, *, resume: bool) -> dict[str, Tensor]:
         """Train to the end; the best averaged weights by validation score.
@@ -148,7 +148,7 @@ class TrainingLoop:
         if self._state.step % self._read_every == 0:
             self._read(log)
         done = self._state.step if self._settings.num_steps else self._state.seconds
-        self._progress.update(done, f"loss {self._loss:.4f}  best {self._describe_best()}")
+        self._progress.update(done, f"loss {self._loss}  best {self._describe_best()}")
 
     def _read(self, log: TrainingLog) -> None:
         """Wait for the steps that nobody waited for yet, and write down what became of them."""
@@ -158,7 +158,7 @@ class TrainingLoop:
         for one in told:
             if one.num_skipped > self._num_skipped:
                 self._tell_skipped(one, log)
-            self._num_skipped, self._loss = one.num_skipped, one.terms["loss"]
+            self._num_skipped, self._loss = one.num_skipped, f"{one.terms['loss']:.4f}"
             log.add_terms(one.step + 1, self._state.seconds, dict(one.terms), one.num_skipped)
 
     def _fraction(self) -> float:
