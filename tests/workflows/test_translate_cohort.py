@@ -108,7 +108,11 @@ def test_a_worker_process_killed_in_the_middle_costs_no_scan(trained, cohort, tm
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     translate(trained, [cohort], tmp_path / "plain")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
     ) as cluster:
         result = translate_on_cluster(
             ModelChoice(trained), [cohort], tmp_path / "many",
