@@ -21,6 +21,7 @@ from medtranslate.methods.progression import Progression, ProgressionSettings
 from medtranslate.methods.reaction_diffusion import ReactionDiffusionSettings
 from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.metrics.rules import PROTOCOL_NAMES, ProtocolName
+from medtranslate.metrics.trajectories import FEWEST_SAMPLES
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.progression import ProgressionNetwork
 from medtranslate.networks.settings import GeneratorSettings
@@ -136,6 +137,21 @@ class EvaluationSettings(Settings):
         description="Also train a small segmenter on the training people's real target scans, and "
         "compare what it finds in the held-out people's real and synthetic ones.",
     )
+    samples: int = Field(
+        19,
+        ge=0,
+        description="Of progression: futures drawn of each held-out pair, whose spread is compared "
+        "with the truth; 0 for none, else at least 19, which hold 90 % between them.",
+    )
+
+    @field_validator("samples")
+    @classmethod
+    def _hold_the_widest_interval(cls, samples: int) -> int:
+        if 0 < samples < FEWEST_SAMPLES:
+            raise ValueError(
+                f"expected 0 for none, or at least {FEWEST_SAMPLES}: fewer have no central 90 %"
+            )
+        return samples
 
 
 class Pipeline(Settings):

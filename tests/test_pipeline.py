@@ -96,6 +96,7 @@ def test_the_resolved_file_is_the_same_pipeline(tmp_path: Path) -> None:
         (change(name="two words"), "name"),
         (change(evaluation__protocols=["monay"]), "'brasyn' or 'monai'.*got 'monay'"),
         (change(preproces__mask="otsu"), "did you mean 'preprocess'"),
+        (change(evaluation__samples=10), "0 for none, or at least 19"),
         (
             change(evaluation__uncertainty=True, augmentation__flip_probability=0.0),
             "needs augmentation.flip_probability above 0",

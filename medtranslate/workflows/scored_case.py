@@ -12,6 +12,19 @@ from medtranslate.volume import IntensityScale, Volume
 
 
 @dataclass(frozen=True, eq=False)
+class DrawnFutures:
+    """The region in futures that a model draws of one baseline.
+
+    Attributes:
+        volumes_ml: Shape ``(n,)``; volume of the region in each.
+        chance: Shape ``(i, j, k)``, 0 to 1; the mean region, which is its probability map.
+    """
+
+    volumes_ml: np.ndarray
+    chance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Followed:
     """What there is to score of a case that follows a person through time.
 
@@ -21,6 +34,7 @@ class Followed:
         later: Same; at the reference.
         regions: Method to the chance of each voxel, 0 to 1, to belong to the later region.
         folded: Share of voxels at which the model's deformation folds.
+        drawn: The model's futures at the reference's time; None if none were drawn.
     """
 
     years: float
@@ -28,6 +42,7 @@ class Followed:
     later: np.ndarray | None
     regions: Mapping[str, np.ndarray]
     folded: float
+    drawn: DrawnFutures | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -229,6 +230,18 @@ def _score(
         regions = {pipeline.name: future.region} | {
             name: one.region(region, today.geometry.spacing) for name, one in baselines.items()
         }
+    drawn = None
+    if region is not None and later is not None and pipeline.evaluation.samples:
+        drawn = forecaster.draw(
+            foresight,
+            prepared,
+            today.geometry,
+            region,
+            years=pair.interval_years,
+            speeds=forecaster.speeds.draw(
+                pipeline.evaluation.samples, seed=zlib.crc32(case.name.encode())
+            ),
+        )
     stretch = jacobian_determinant(foresight.at(pair.interval_years).displacement)
     return ScoredCase(
         name=case.name,
@@ -251,6 +264,7 @@ def _score(
             later=later,
             regions=regions,
             folded=float((stretch <= 0).float().mean()),
+            drawn=drawn,
         ),
     )
 

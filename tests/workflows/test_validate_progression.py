@@ -29,8 +29,12 @@ def validated(foreseeing, visited, tmp_path_factory):
     return out
 
 
+def _read(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def _rows(out):
-    rows = csv.DictReader((out / "change.csv").read_text().splitlines())
+    rows = _read(out / "change.csv")
     return {(row["subject"].partition("/")[2], row["method"]): row for row in rows}
 
 
@@ -64,6 +68,16 @@ def test_volumes_and_regions_are_those_of_the_labels(validated, visited):
     dice = 2 * overlap.sum() / (today.voxels.sum(dtype=int) + later.voxels.sum(dtype=int))
     assert float(row["dice"]) == pytest.approx(dice)
     assert row["correlation"] == ""  # nothing changes
+
+
+def test_the_spread_is_that_of_drawn_futures(validated):
+    summary = json.loads((validated / "summary.json").read_text())["spread"]
+
+    assert summary["futures"] == 19
+    assert set(summary["positions"]) == {"visits/09", "visits/10"}
+    assert "spread of simulated futures" in (validated / "report.html").read_text()
+    width = {row["subject"]: float(row["width_ml"]) for row in _read(validated / "spread.csv")}
+    assert width["visits/09"] > 0  # it grows, so that futures of several speeds differ
 
 
 def test_choices_for_models_of_contrasts_are_refused(foreseeing, visited, tmp_path):

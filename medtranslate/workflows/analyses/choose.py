@@ -20,6 +20,7 @@ from medtranslate.workflows.analyses.retranslation import Retranslation
 from medtranslate.workflows.analyses.risk_coverage import RiskCoverage
 from medtranslate.workflows.analyses.rules import RulesAnalysis
 from medtranslate.workflows.analyses.sharpness import SharpnessAnalysis
+from medtranslate.workflows.analyses.spread import SpreadAnalysis
 from medtranslate.workflows.analyses.statistics import Statistics
 from medtranslate.workflows.analyses.stress import StressAnalysis
 from medtranslate.workflows.analyses.subgroups import Subgroups
@@ -59,7 +60,7 @@ def choose_analyses(
     """
     analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
     if followed:
-        analyses.insert(0, ChangeAnalysis())
+        analyses[:0] = [ChangeAnalysis(), SpreadAnalysis()]
     if rules := resolve_rules(protocols):
         analyses.append(RulesAnalysis(rules))
     if thorough or labels:
