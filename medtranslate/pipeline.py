@@ -282,6 +282,14 @@ class Pipeline(Settings):
         return isinstance(method, ProgressionSettings) and method.generator.growing_region
 
     @property
+    def is_monotone(self) -> bool:
+        """Whether a followed region is declared never to turn back."""
+        method = self.method
+        if isinstance(method, ProgressionSettings):
+            return method.generator.monotone
+        return isinstance(method, ReactionDiffusionSettings)
+
+    @property
     def is_mirrored(self) -> bool:
         """Whether training mirrors scans, so that the model can be shown mirrored ones."""
         return self.augmentation.flip_probability > 0

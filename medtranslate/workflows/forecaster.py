@@ -21,7 +21,7 @@ from medtranslate.networks.progression import ProgressionNetwork
 from medtranslate.pipeline import Pipeline, build_progression_network, pipeline_from_json
 from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native_motion import carry_displacement, carry_image, pull
-from medtranslate.preprocess.preparation import Prepared
+from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import Volume
 from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.foresight import Foresight, look_ahead
@@ -75,6 +75,18 @@ class Forecaster:
     def is_extrapolation(self, years: float) -> bool:
         """Whether a time lies far beyond what training saw: one and a half times its longest."""
         return years > _FAR * self.longest_years
+
+    def prepare_baseline(self, scan: Path, region: Path | None, *, name: str) -> Prepared:
+        """A scan to look ahead from, prepared as training's were.
+
+        Args:
+            scan: The baseline.
+            region: Mask of what is followed; None without one.
+            name: For messages.
+        """
+        # A mask that is given holds the region alone, whatever values training picked.
+        settings = self.pipeline.preprocess.model_copy(update={"region_values": ()})
+        return prepare(settings, name=name, source=scan, label=region)
 
     def look_ahead(self, prepared: Prepared, covariates: Covariates) -> AnyForesight:
         """Ask the model about a prepared baseline.

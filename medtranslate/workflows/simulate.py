@@ -21,7 +21,7 @@ from medtranslate.io.vectors import write_vector_field
 from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.preprocess.native import native_mask
 from medtranslate.preprocess.native_motion import carry_image
-from medtranslate.preprocess.preparation import Prepared, prepare
+from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import describe_run, git_commit, hash_json, software_versions
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.report.trajectory import Frame, render_trajectory
@@ -196,13 +196,7 @@ def _prepare(
             )
         if not (mask.voxels > 0).any():
             raise DatasetError(f"--region {region.name}: holds no voxel above 0")
-    prepared = prepare(
-        # A mask that is given holds the region alone, whatever values training picked.
-        forecaster.pipeline.preprocess.model_copy(update={"region_values": ()}),
-        name=name_scan(baseline),
-        source=baseline,
-        label=region,
-    )
+    prepared = forecaster.prepare_baseline(baseline, region, name=name_scan(baseline))
     inside = native_mask(prepared) if region is None else read_volume(region).voxels > 0
     foresight = forecaster.look_ahead(prepared, covariates)
     speed = 1.0

@@ -28,6 +28,7 @@ from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import Volume
 from medtranslate.workflows.analyses.choose import choose_analyses
 from medtranslate.workflows.cohort import join_participants, pair_scans
+from medtranslate.workflows.consistency import measure_consistency
 from medtranslate.workflows.cross_validate import is_repeated
 from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.expectations import expect
@@ -264,6 +265,16 @@ def _score(
             later=later,
             regions=regions,
             folded=float((stretch <= 0).float().mean()),
+            consistency=measure_consistency(
+                forecaster,
+                foresight,
+                prepared,
+                today,
+                region,
+                years=pair.interval_years,
+                whole=future,
+                covariates=pair.covariates,
+            ),
             drawn=drawn,
         ),
     )

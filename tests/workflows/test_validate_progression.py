@@ -80,6 +80,15 @@ def test_the_spread_is_that_of_drawn_futures(validated):
     assert width["visits/09"] > 0  # it grows, so that futures of several speeds differ
 
 
+def test_two_steps_of_motion_are_one_and_simulating_again_is_told_apart(validated):
+    rows = {row["subject"]: row for row in _read(validated / "consistency.csv")}
+
+    assert {float(row["field_mean"]) < 0.1 for row in rows.values()} == {True}
+    assert float(rows["visits/09"]["again_mean"]) > float(rows["visits/09"]["field_mean"])
+    assert 0.3 < float(rows["visits/09"]["again_dice"]) <= 1
+    assert {float(row["reversals"]) for row in rows.values()} == {0}
+
+
 def test_choices_for_models_of_contrasts_are_refused(foreseeing, visited, tmp_path):
     with pytest.raises(ConfigError, match="--audit"):
         validate_progression(

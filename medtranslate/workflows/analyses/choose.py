@@ -10,6 +10,7 @@ from medtranslate.metrics.rules import resolve_rules
 from medtranslate.workflows.analyses.alignment import AlignmentAnalysis
 from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.analyses.change import ChangeAnalysis
+from medtranslate.workflows.analyses.consistency import ConsistencyAnalysis
 from medtranslate.workflows.analyses.coverage import Coverage
 from medtranslate.workflows.analyses.dose import DoseAnalysis
 from medtranslate.workflows.analyses.downstream import DownstreamAnalysis, DownstreamTask
@@ -60,7 +61,7 @@ def choose_analyses(
     """
     analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
     if followed:
-        analyses[:0] = [ChangeAnalysis(), SpreadAnalysis()]
+        analyses[:0] = [ChangeAnalysis(), SpreadAnalysis(), ConsistencyAnalysis()]
     if rules := resolve_rules(protocols):
         analyses.append(RulesAnalysis(rules))
     if thorough or labels:

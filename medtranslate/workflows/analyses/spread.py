@@ -69,7 +69,7 @@ class SpreadAnalysis(AbstractAnalysis):
         position = place_in_samples(volumes, np.array(true))
         within = {name: float(lies_within(position, level)) for level, name in _WITHIN.items()}
         reliability = measure_reliability(followed.drawn.chance, followed.later)
-        values = {"position": float(position), **within}
+        values: dict[str, float | None] = {"position": float(position), **within}
         values |= _score_chance(followed.drawn, followed.later, reliability)
         self._tally.add(case, next(iter(predictions)), (), values)
         self._reliability[case.name] = reliability

@@ -49,7 +49,7 @@ def test_labels_bring_regions() -> None:
 def test_change_and_its_spread_come_first_where_people_are_followed() -> None:
     chosen = names(choose_analyses(protocols=(), thorough=False, followed=True))
 
-    assert chosen[:2] == ["change", "spread"]
+    assert chosen[:3] == ["change", "spread", "consistency"]
     assert "change" not in names(choose_analyses(protocols=(), thorough=False))
 
 

@@ -40,7 +40,7 @@ def analysed(make_affine):
         volumes = later.sum() * VOXEL_ML + 0.1 * (np.arange(19) - below + 0.5)
         case = ScoredCase(
             f"{person}_1", person, scan, {"model": (scan, None)}, mask=np.ones(SHAPE, bool),
-            followed=Followed(1.0, today, later, {}, 0.0, DrawnFutures(volumes, chance)),
+            followed=Followed(1.0, today, later, {}, 0.0, drawn=DrawnFutures(volumes, chance)),
         )  # fmt: skip
         yardstick = make_yardstick(case.reference, case.mask, PROTOCOL)
         brought = {"model": yardstick.bring(scan.voxels, scale=None)}
