@@ -186,6 +186,12 @@ class Pipeline(Settings):
         self._speaks_of_visits()
         if self.is_progression and self.train.min_steps is not None:
             raise ValueError("train.min_steps goes with methods that turn a contrast into another")
+        asked = self.evaluation
+        if self.is_progression and (asked.uncertainty or asked.audit or asked.downstream):
+            raise ValueError(
+                "evaluation.uncertainty, audit and downstream go with methods that turn a contrast"
+                " into another; evaluation.samples asks for the spread of progression"
+            )
         if (self.preprocess.mask == "given") != (self.mask is not None):
             raise ValueError("preprocess.mask: given and a top-level 'mask' selector go together")
         divisor = self.method.generator.divisor
@@ -249,6 +255,13 @@ class Pipeline(Settings):
     def is_progression(self) -> bool:
         """Whether the job follows visits of a person, instead of turning contrasts into others."""
         return isinstance(self.method, ProgressionSettings | ReactionDiffusionSettings)
+
+    @property
+    def task(self) -> str:
+        """What is predicted, in words."""
+        if self.is_progression:
+            return f"{self.source} at a later visit"
+        return f"{self.source} to {self.target}"
 
     @property
     def generator_settings(self) -> GeneratorSettings:

@@ -6,17 +6,16 @@ import json
 import numpy as np
 import pytest
 
+from medtranslate.checkpoint import load_model
 from medtranslate.data.visits import Visit, VisitPair
-from medtranslate.errors import ConfigError
+from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.io import read_volume
 from medtranslate.metrics.change_baselines import COHORT_CHANGE, LINEAR_TREND, NO_CHANGE
 from medtranslate.workflows.expectations import expect, prepare_earlier
-from medtranslate.workflows.validate_progression import (
-    follows_visits,
-    run_progression,
-    validate_progression,
-)
+from medtranslate.workflows.run import run_pipeline
+from medtranslate.workflows.validate_progression import follows_visits, validate_progression
 from medtranslate.workflows.validation_choices import ValidationChoices
+from medtranslate.workflows.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -120,21 +119,35 @@ def test_a_linear_trend_goes_on_as_between_the_last_two_visits(make_progression,
     np.testing.assert_allclose(found.change[inside], 0.5 * moved[inside], atol=1e-6)
 
 
-def test_running_trains_and_scores(make_progression, visited, tmp_path):
+def test_a_run_trains_scores_and_enters_the_scores_in_the_card(make_progression, visited, tmp_path):
     short = {
         "patch_size": [24, 24, 20], "num_steps": 2, "num_validations": 1, "precision": "32-true",
     }  # fmt: skip
+    pipeline = make_progression(train=short, evaluation={"protocols": [], "samples": 0})
 
-    pipeline = make_progression(train=short, evaluation={"protocols": []})
-    run_progression(pipeline, [visited], tmp_path / "run")
+    result = run_pipeline(pipeline, [visited], tmp_path / "run")
 
+    assert result.validation.scored == ("visits/09", "visits/10")
+    assert "translation" not in result.to_json()
     assert (tmp_path / "run" / "evaluation" / "change.csv").is_file()
+    assert not (tmp_path / "run" / "evaluation" / "spread.csv").exists()
+    card = (tmp_path / "run" / "model" / "MODEL_CARD.md").read_text()
+    dice = next(
+        row["dice"]["mean"]
+        for row in result.validation.summary["change"]["by_method"]
+        if row["method"] == "visits"
+    )
+    assert "Simulates what a T1w scan may look like at a later time." in card
+    change = [line for line in card.splitlines() if line.startswith("| visits |")][-1]
+    assert f" {dice:.3f} " in change
+    assert load_model(tmp_path / "run").provenance["scores"]["change"]["dice"] == dice
+    assert verify(tmp_path / "run").holds
     assert follows_visits(tmp_path / "run")
     assert not follows_visits(tmp_path)
 
 
-def test_nobody_left_to_score_is_an_error(make_progression, visited, tmp_path):
-    with pytest.raises(ConfigError, match="test_subjects"):
-        run_progression(
-            make_progression(split={"val": 0, "folds": 2}), [visited], tmp_path / "folds"
-        )
+def test_nobody_held_out_is_told_before_training(make_progression, visited, tmp_path):
+    with pytest.raises(DatasetError, match="holds nobody out"):
+        run_pipeline(make_progression(split={"val": 0, "test": 0}), [visited], tmp_path / "run")
+
+    assert not (tmp_path / "run" / "model").exists()
