@@ -173,7 +173,11 @@ class Pipeline(Settings):
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(), description="Random changes of the training patches."
     )
-    train: TrainingSettings = Field(description="How long and how fast to train.")
+    train: TrainingSettings | None = Field(
+        None,
+        description="How long and how fast to train; needed by every method but"
+        " reaction_diffusion, which is fitted.",
+    )
     inference: InferenceSettings = Field(
         InferenceSettings(), description="How a whole volume is predicted."
     )
@@ -183,8 +187,9 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Pipeline:
+        self._speaks_of_training()
         self._speaks_of_visits()
-        if self.is_progression and self.train.min_steps is not None:
+        if self.is_progression and self.train is not None and self.train.min_steps is not None:
             raise ValueError("train.min_steps goes with methods that turn a contrast into another")
         asked = self.evaluation
         if self.is_progression and (asked.uncertainty or asked.audit or asked.downstream):
@@ -203,6 +208,23 @@ class Pipeline(Settings):
                 " that saw mirrored scans can be shown them"
             )
         return self
+
+    def _speaks_of_training(self) -> None:
+        """A network is trained; rates are fitted, and what trains would be of no use."""
+        if not self.is_fitted:
+            if self.train is None:
+                raise ValueError(
+                    f"method {self.method.name} is trained: give 'train', such as"
+                    " train: {time_budget: 20m}"
+                )
+            return
+        unused = ["train"] * (self.train is not None)
+        unused += ["augmentation"] * (self.augmentation != AugmentationSettings())
+        if unused:
+            raise ValueError(
+                f"method {self.method.name} is fitted, not trained, and would not use"
+                f" {' and '.join(unused)}; leave {'it' if len(unused) == 1 else 'them'} out"
+            )
 
     def _speaks_of_visits(self) -> None:
         """Progression needs visits of one contrast and one scale; every other method none of it."""
@@ -249,12 +271,46 @@ class Pipeline(Settings):
             if visits.labels is None:
                 raise ValueError("method reaction_diffusion grows a region: it needs visits.labels")
             if visits.covariates:
-                raise ValueError("method reaction_diffusion knows of no visits.covariates")
+                raise ValueError(
+                    "method reaction_diffusion has one pair of rates for everybody and would not"
+                    f" use visits.covariates ({', '.join(visits.covariates)}); leave them out, or"
+                    " use method progression"
+                )
 
     @property
     def is_progression(self) -> bool:
         """Whether the job follows visits of a person, instead of turning contrasts into others."""
         return isinstance(self.method, ProgressionSettings | ReactionDiffusionSettings)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the model is fitted to the training people without updates of a network."""
+        return isinstance(self.method, ReactionDiffusionSettings)
+
+    @property
+    def training(self) -> TrainingSettings:
+        """How the network is trained.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        if self.train is None:
+            raise ConfigError(
+                f"'{self.name}': method {self.method.name} is fitted; it has no updates to make"
+            )
+        return self.train
+
+    @property
+    def effort(self) -> str:
+        """For how long the model was trained, in words."""
+        if self.train is None:
+            return "fitted, without updates"
+        return self.train.time_budget or f"{self.train.num_steps} steps"
+
+    @property
+    def num_seeds(self) -> int:
+        """Trainings that a run makes of each split."""
+        return 1 if self.train is None else self.train.seeds
 
     @property
     def task(self) -> str:
@@ -300,7 +356,7 @@ class Pipeline(Settings):
         method = self.method
         if isinstance(method, ProgressionSettings):
             return method.generator.monotone
-        return isinstance(method, ReactionDiffusionSettings)
+        return self.is_fitted
 
     @property
     def is_mirrored(self) -> bool:
@@ -313,6 +369,8 @@ class Pipeline(Settings):
         return isinstance(self.preprocess.target_intensity, PercentileIntensity)
 
     def _sizes(self) -> tuple[int, ...]:
+        if self.train is None:
+            return ()
         flat = self.method.generator.dimensions == "2.5d"
         return self.train.patch_size[: 2 if flat else 3]
 

@@ -143,7 +143,7 @@ def import_(
 
 def _fit(pipeline: Pipeline, run: Path | None, progress: Progress) -> Pipeline:
     """The pipeline with the sizes that this machine can train in its time."""
-    if pipeline.train.min_steps is None:
+    if pipeline.train is None or pipeline.train.min_steps is None:
         return pipeline
     from medtranslate.workflows.sizing import fit_to_machine
 

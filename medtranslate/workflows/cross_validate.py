@@ -154,7 +154,7 @@ def cross_validate(
 
 def is_repeated(pipeline: Pipeline) -> bool:
     """Whether a pipeline asks for more than one run."""
-    return pipeline.split.folds is not None or pipeline.train.seeds > 1
+    return pipeline.split.folds is not None or pipeline.num_seeds > 1
 
 
 def list_repeats(pipeline: Pipeline, folds: Sequence[Sequence[str]]) -> list[Repeat]:
@@ -164,7 +164,8 @@ def list_repeats(pipeline: Pipeline, folds: Sequence[Sequence[str]]) -> list[Rep
         pipeline: The whole job.
         folds: Whom each fold holds out; none to leave the split as it is.
     """
-    first, count = pipeline.train.seed, pipeline.train.seeds
+    train, count = pipeline.train, pipeline.num_seeds
+    first = 0 if train is None else train.seed
     repeats = []
     for number, held_out in enumerate(folds or [None]):
         for seed in range(first, first + count):
@@ -172,10 +173,9 @@ def list_repeats(pipeline: Pipeline, folds: Sequence[Sequence[str]]) -> list[Rep
             name = [*facts.values()] + [f"seed-{seed}"] * (count > 1)
             facts |= {SEED_KEY: str(seed)} if count > 1 else {}
             split = {} if held_out is None else {"folds": None, "test_subjects": tuple(held_out)}
-            changed = {
-                "split": pipeline.split.model_copy(update=split),
-                "train": pipeline.train.model_copy(update={"seed": seed, "seeds": 1}),
-            }
+            changed: dict[str, Any] = {"split": pipeline.split.model_copy(update=split)}
+            if train is not None:
+                changed["train"] = train.model_copy(update={"seed": seed, "seeds": 1})
             repeats.append(Repeat("-".join(name), pipeline.model_copy(update=changed), facts))
     return repeats
 

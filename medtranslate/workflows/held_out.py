@@ -123,7 +123,7 @@ def describe_validation(
             "method": pipeline.method.name,
             **(made or {}),
             "model": model.sha256[:_HASH_DIGITS],
-            "trained for": pipeline.train.time_budget or f"{pipeline.train.num_steps} steps",
+            "trained for": pipeline.effort,
             "signing key": public_text(load_signing_key()),
             "commit": git_commit() or "not from a checkout",
             "software": ", ".join(f"{k} {v}" for k, v in software_versions().items()),

@@ -161,15 +161,14 @@ def _cell(text: str) -> str:
 
 
 def _training(pipeline: Pipeline, split: Split, data: Sequence[Mapping[str, Any]]) -> list[str]:
-    length = pipeline.train.time_budget or f"{pipeline.train.num_steps} steps"
+    seed = "" if pipeline.train is None else f", seed {pipeline.train.seed}"
     rows = []
     for part in PARTS:
         pairs = sum(one["pairs"][part] for one in data) if data else UNKNOWN
         rows.append(f"| {part} | {len(split.subjects(part))} | {pairs} |")
     return [
         "## Training",
-        f"Method `{pipeline.method.name}`, {length}, seed {pipeline.train.seed},"
-        f" medtranslate {__version__}.",
+        f"Method `{pipeline.method.name}`, {pipeline.effort}{seed}, medtranslate {__version__}.",
         "\n".join(["| split | people | pairs of scans |", "| --- | --- | --- |", *rows]),
         f"Split {split.hash[:12]}, by person; who is where stands in `config.json`.",
     ]
