@@ -85,8 +85,8 @@ def _refuse_beyond(needed: int, pipeline: Pipeline, fabric: Fabric) -> None:
         raise MemoryShortageError(
             f"training needs about {needed:,} bytes of memory beside the scans (patches of {size}"
             f" voxels, {pipeline.training.batch_size} in a batch), and {free:,} bytes are free."
-            " Lower train.patch_size, train.batch_size or method.generator.channels, or end what else is"
-            " running"
+            " Lower train.patch_size, train.batch_size or method.generator.channels, or end what"
+            " else is running"
         )
 
 
