@@ -76,16 +76,19 @@ class Forecaster:
         """Whether a time lies far beyond what training saw: one and a half times its longest."""
         return years > _FAR * self.longest_years
 
-    def prepare_baseline(self, scan: Path, region: Path | None, *, name: str) -> Prepared:
+    def prepare_baseline(
+        self, scan: Path, region: Path | None, *, region_values: tuple[int, ...] = (), name: str
+    ) -> Prepared:
         """A scan to look ahead from, prepared as training's were.
 
         Args:
             scan: The baseline.
-            region: Mask of what is followed; None without one.
+            region: Mask or segmentation of what is followed; None without one.
+            region_values: Values of it that are followed, whatever training picked; every value
+                above 0 if empty.
             name: For messages.
         """
-        # A mask that is given holds the region alone, whatever values training picked.
-        settings = self.pipeline.preprocess.model_copy(update={"region_values": ()})
+        settings = self.pipeline.preprocess.model_copy(update={"region_values": region_values})
         return prepare(settings, name=name, source=scan, label=region)
 
     def look_ahead(self, prepared: Prepared, covariates: Covariates) -> AnyForesight:
@@ -239,7 +242,10 @@ def _move(region: np.ndarray, field: np.ndarray, onto: Geometry) -> np.ndarray:
 def _need_region(prepared: Prepared) -> torch.Tensor:
     """Today's region on the model grid, ``(1, i, j, k)``."""
     if prepared.label is None:
-        raise ConfigError("this model grows a labelled region; give today's with --region MASK")
+        raise ConfigError(
+            "this model grows a labelled region; give today's with --region MASK, or label it in"
+            " the dataset as its training was"
+        )
     return torch.from_numpy(voxels_of(prepared.label))[None]
 
 

@@ -18,6 +18,7 @@ from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.translate_series import translate_series
 
 try:
+    from medtranslate.io.dicom.connections import MAX_INSTANCE_BYTES
     from medtranslate.io.dicom.network import Address, receive, send_files
     from medtranslate.workflows.spool import Spool, SpooledSeries
 except ModuleNotFoundError as error:
@@ -110,6 +111,7 @@ def listen(
             closed=spool.close,
             callers=route.callers,
             require_title=route.require_title,
+            max_bytes=min(MAX_INSTANCE_BYTES, route.spool_bytes),
         ) as port:
             tell(f"listening at {route.host}:{port}; stop with Ctrl-C")
             try:
