@@ -26,7 +26,9 @@ class Smoothing(nn.Module):
         for axis in range(3):
             width = nn.Parameter(torch.tensor(float(sigma)), requires_grad=False)
             self.register_parameter(f"kernel_sigma_{axis}", width)
-        self.register_buffer("kernel", _build_kernel(self), persistent=False)
+        # On the CPU whatever the default: a network without memory has no width to read.
+        kernel = _build_kernel(torch.tensor(float(sigma), device="cpu"))
+        self.register_buffer("kernel", kernel, persistent=False)
         self.register_load_state_dict_post_hook(_rebuild)  # type: ignore[no-untyped-call]  # in torch
 
     def forward(self, image: Tensor) -> Tensor:
@@ -35,11 +37,10 @@ class Smoothing(nn.Module):
         return smooth
 
 
-def _build_kernel(module: nn.Module) -> Tensor:
-    width = module.get_parameter("kernel_sigma_0").detach()
+def _build_kernel(width: Tensor) -> Tensor:
     return gaussian_1d(width.cpu(), truncated=_TRUNCATED).to(width.device)
 
 
 def _rebuild(module: nn.Module, _: Any) -> None:  # Any: the keys that were not found
     """Weights that are loaded may come from a network of another width."""
-    module.kernel = _build_kernel(module)
+    module.kernel = _build_kernel(module.get_parameter("kernel_sigma_0").detach())

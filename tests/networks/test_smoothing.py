@@ -31,3 +31,12 @@ def test_it_does_not_wait_for_the_device():
         smooth(IMAGE)
 
     assert reads.count == 0
+
+
+def test_its_weights_are_told_without_memory_for_them():
+    with torch.device("meta"):
+        told = Smoothing(1.7)
+
+    assert {name: one.shape for name, one in told.state_dict().items()} == {
+        f"kernel_sigma_{axis}": torch.Size([]) for axis in range(3)
+    }
