@@ -117,7 +117,7 @@ class SpreadAnalysis(AbstractAnalysis):
         shares = (np.arange(len(places)) + 0.5) / len(places)
         caption = (
             "Place of each person's true volume among the drawn ones, in order. Right spreads keep "
-            "to the thin line; too narrow ones put people at both ends, too slow ones at the right."
+            "to the thin line; too narrow ones put people at both ends, too small ones at the right."
         )
         drawn = plot_lines(
             {"people": Line(places, shares.tolist())},
@@ -125,6 +125,7 @@ class SpreadAnalysis(AbstractAnalysis):
             y_label="share of people up to it",
             label=caption,
             diagonal=True,
+            shares=True,
         )
         return Figure(drawn, caption)
 
@@ -154,6 +155,7 @@ class SpreadAnalysis(AbstractAnalysis):
             y_label="share in the later region",
             label=caption,
             diagonal=True,
+            shares=True,
         )
         return (Figure(drawn, caption),)
 
