@@ -26,7 +26,7 @@ from medtranslate.workflows.analyses.choose import choose_analyses
 from medtranslate.workflows.consistency import measure_consistency
 from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.expectations import expect
-from medtranslate.workflows.forecaster import Forecaster
+from medtranslate.workflows.forecaster import AnyForesight, Forecaster, NativeFuture
 from medtranslate.workflows.held_out import describe_validation, refuse_seen_scan
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.scored_case import Followed, ScoredCase
@@ -182,7 +182,7 @@ def _score(
 ) -> ScoredCase:
     pipeline = forecaster.pipeline
     today = read_volume(case.source)
-    region, later = (_native_region(image, prepared) for image in (prepared.label, prepared.later))
+    region = _native_region(prepared.label, prepared)
     nowhere = np.zeros(today.geometry.shape, dtype=bool)
     foresight = forecaster.look_ahead(prepared, pair.covariates)
     future = forecaster.develop(
@@ -202,19 +202,7 @@ def _score(
         regions = {pipeline.name: future.region} | {
             name: one.region(region, today.geometry.spacing) for name, one in baselines.items()
         }
-    drawn = None
-    if region is not None and later is not None and pipeline.evaluation.samples:
-        drawn = forecaster.draw(
-            foresight,
-            prepared,
-            today.geometry,
-            region,
-            years=pair.interval_years,
-            speeds=forecaster.speeds.draw(
-                pipeline.evaluation.samples, seed=zlib.crc32(case.name.encode())
-            ),
-        )
-    stretch = jacobian_determinant(foresight.at(pair.interval_years).displacement)
+    followed = _follow(forecaster, foresight, pair, prepared, today, region, future)
     return ScoredCase(
         name=case.name,
         subject=case.subject,
@@ -230,24 +218,47 @@ def _score(
             "years": f"{pair.interval_years:.2f}",
             "grid": today.geometry.describe(),
         },
-        followed=Followed(
-            years=pair.interval_years,
-            today=region,
-            later=later,
-            regions=regions,
-            folded=float((stretch <= 0).float().mean()),
-            consistency=measure_consistency(
-                forecaster,
-                foresight,
-                prepared,
-                today,
-                region,
-                years=pair.interval_years,
-                whole=future,
-                covariates=pair.covariates,
-            ),
-            drawn=drawn,
+        followed=replace(followed, regions=regions),
+    )
+
+
+def _follow(
+    forecaster: Forecaster,
+    foresight: AnyForesight,
+    pair: VisitPair,
+    prepared: Prepared,
+    today: Volume,
+    region: np.ndarray | None,
+    future: NativeFuture,
+) -> Followed:
+    """What the model says of the region beside its one future, without the baselines'."""
+    years, num_samples = pair.interval_years, forecaster.pipeline.evaluation.samples
+    later = _native_region(prepared.later, prepared)
+    drawn = None
+    if region is not None and later is not None and num_samples:
+        # Noise of its own for each pair, whoever else is scored.
+        speeds = forecaster.speeds.draw(num_samples, seed=zlib.crc32(pair.name.encode()))
+        drawn = forecaster.draw(
+            foresight, prepared, today.geometry, region, years=years, speeds=speeds
+        )
+    stretch = jacobian_determinant(foresight.at(years).displacement)
+    return Followed(
+        years=years,
+        today=region,
+        later=later,
+        regions={},
+        folded=float((stretch <= 0).float().mean()),
+        consistency=measure_consistency(
+            forecaster,
+            foresight,
+            prepared,
+            today,
+            region,
+            years=years,
+            whole=future,
+            covariates=pair.covariates,
         ),
+        drawn=drawn,
     )
 
 

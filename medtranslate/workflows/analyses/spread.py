@@ -117,7 +117,8 @@ class SpreadAnalysis(AbstractAnalysis):
         shares = (np.arange(len(places)) + 0.5) / len(places)
         caption = (
             "Place of each person's true volume among the drawn ones, in order. Right spreads keep "
-            "to the thin line; too narrow ones put people at both ends, too small ones at the right."
+            "to the thin line; too narrow ones put people at both ends, too small ones to the "
+            "right."
         )
         drawn = plot_lines(
             {"people": Line(places, shares.tolist())},
