@@ -46,6 +46,8 @@ class Drifting:
 
     def follow(self, voxels_a_year, prepared, onto, region, *, years):
         moved = np.roll(region.astype(np.float32), round(voxels_a_year * years), axis=0)
+        if voxels_a_year > 1:
+            moved *= 0.9
         if self.swing:
             moved[14:, :2, :2] = 0.1 * years + self.swing * (years == 1)
         return moved
@@ -82,6 +84,7 @@ def test_another_answer_about_the_simulated_scan_is_told_apart():
     assert found.again.mean == pytest.approx(2)  # two years at one voxel more
     assert found.again.largest == pytest.approx(2)
     assert found.again_dice == pytest.approx(3 / 5)
+    assert found.again_ml == pytest.approx(-0.1 * 100 * 0.009)
 
 
 def test_the_second_step_starts_from_the_simulated_scan_and_region():
