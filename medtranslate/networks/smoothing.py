@@ -26,9 +26,9 @@ class Smoothing(nn.Module):
         for axis in range(3):
             width = nn.Parameter(torch.tensor(float(sigma)), requires_grad=False)
             self.register_parameter(f"kernel_sigma_{axis}", width)
-        # On the CPU whatever the default: a network without memory has no width to read.
+        # On the CPU also where a network without values is built, to be compared with weights.
         kernel = _build_kernel(torch.tensor(float(sigma), device="cpu"))
-        self.register_buffer("kernel", kernel, persistent=False)
+        self.register_buffer("kernel", kernel.to(width.device), persistent=False)
         self.register_load_state_dict_post_hook(_rebuild)  # type: ignore[no-untyped-call]  # in torch
 
     def forward(self, image: Tensor) -> Tensor:
@@ -38,9 +38,10 @@ class Smoothing(nn.Module):
 
 
 def _build_kernel(width: Tensor) -> Tensor:
-    return gaussian_1d(width.cpu(), truncated=_TRUNCATED).to(width.device)
+    return gaussian_1d(width, truncated=_TRUNCATED)
 
 
 def _rebuild(module: nn.Module, _: Any) -> None:  # Any: the keys that were not found
     """Weights that are loaded may come from a network of another width."""
-    module.kernel = _build_kernel(module.get_parameter("kernel_sigma_0").detach())
+    width = module.get_parameter("kernel_sigma_0").detach()
+    module.kernel = _build_kernel(width.cpu()).to(width.device)

@@ -88,7 +88,9 @@ class Forecaster:
                 above 0 if empty.
             name: For messages.
         """
-        settings = self.pipeline.preprocess.model_copy(update={"region_values": region_values})
+        settings = self.pipeline.preprocess.model_copy(
+            update={"region_values": region_values, "further_regions": {}}
+        )
         return prepare(settings, name=name, source=scan, label=region)
 
     def look_ahead(self, prepared: Prepared, covariates: Covariates) -> AnyForesight:

@@ -17,7 +17,7 @@ from medtranslate.io.atomic import atomic_folder, write_json
 from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.manifest import load_signing_key, take_snapshot
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
-from medtranslate.workflows.outputs import is_ours
+from medtranslate.workflows.outputs import SERIES_DESCRIPTION, SERIES_FOLDER, is_ours
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.regions import read_regions
@@ -29,6 +29,7 @@ from medtranslate.workflows.translate import (
     predict_case,
     sign_translation,
 )
+from medtranslate.workflows.watermarking import with_watermark
 
 try:
     from medtranslate.io.dicom.derive import DerivedSeries, derive_series
@@ -42,10 +43,7 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "pydicom", "dicom") from error
 
-DESCRIPTION = "synthetic.json"
-"""What describes a folder of synthetic DICOM."""
-
-_SERIES, _DEVIATION, _SEGMENTATION, _STRUCTURES = "series", "deviation", "regions", "structures"
+_DEVIATION, _SEGMENTATION, _STRUCTURES = "deviation", "regions", "structures"
 
 
 def translate_to_dicom(
@@ -59,6 +57,7 @@ def translate_to_dicom(
     uncertainty: bool = False,
     companions: Sequence[Path] = (),
     inference: InferenceChoices | None = None,
+    watermark_key: Path | None = None,
     progress: Progress | None = None,
 ) -> Translation:
     """Make the synthetic DICOM series of each source series.
@@ -75,17 +74,19 @@ def translate_to_dicom(
         uncertainty: Also write the standard deviations, as a Parametric Map.
         companions: Further models.
         inference: What is asked for in place of the pipeline's inference settings.
+        watermark_key: Key file of the watermark; none is put in if None.
         progress: Told how far things are.
 
     Raises:
         CheckpointError: If a model cannot be used.
-        ConfigError: If there are companions without ``uncertainty``.
+        ConfigError: If there are companions without ``uncertainty``, or a key cannot be used.
         DatasetError: If a source is not DICOM, or regions are given for several.
     """
     progress = progress or NoProgress()
     translator = load_chosen_translator(
         model, uncertainty=uncertainty, companions=companions, inference=inference
     )
+    translator = with_watermark(translator, watermark_key)
     cases = collect_cases(translator, sources, mask=mask)
     _check_sources(cases, regions or {})
     key, before = load_signing_key(), take_snapshot(out)
@@ -125,7 +126,7 @@ def translate_series(
     """
     source = read_series(case.source)
     folder = out / _name(source, translator.target_suffix)
-    if folder.exists() and not is_ours(folder / DESCRIPTION):
+    if folder.exists() and not is_ours(folder / SERIES_DESCRIPTION):
         raise DatasetError(
             f"--out {folder}: exists and is not a synthetic series of ours; it is left alone."
             " Choose another folder"
@@ -137,13 +138,13 @@ def translate_series(
     series = derive_series(prediction.volume, source.datasets, synthesis, identity=identity)
     sidecar = _describe(translator, predicted, series, name=folder.name)
     with atomic_folder(folder) as temporary:
-        write_datasets(temporary / _SERIES, series.datasets)
+        write_datasets(temporary / SERIES_FOLDER, series.datasets)
         if prediction.sd is not None:
             deviation = make_deviation_map(prediction.sd, series, synthesis)
             write_datasets(temporary / _DEVIATION, [deviation])
         if masks:
             _write_regions(temporary, masks, series, synthesis)
-        write_json(temporary / DESCRIPTION, sidecar)
+        write_json(temporary / SERIES_DESCRIPTION, sidecar)
     return TranslatedScan(
         case.name,
         case.source,
