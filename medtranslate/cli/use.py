@@ -306,6 +306,22 @@ def listen(
     require_title: Annotated[
         bool, typer.Option("--require-title", help="Refuse senders that call another title.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option("--tls-cert", metavar="FILE", help="Certificate; both ways are TLS then."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key.")
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-ca", metavar="FILE", help="Authority that must have signed the other nodes'."
+        ),
+    ] = None,
+    send_plain: Annotated[
+        bool, typer.Option("--send-plain", help="Send on without TLS all the same.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Be a DICOM node: receive series, translate them, send the synthetic ones on."""
@@ -314,6 +330,7 @@ def listen(
         import signal
 
         from medtranslate.cli.summaries import show_listening
+        from medtranslate.io.dicom.tls import choose_tls_files
         from medtranslate.workflows.listen import Route, listen
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -326,6 +343,8 @@ def listen(
             quiet_seconds=quiet_seconds,
             callers=tuple(callers or ()),
             require_title=require_title,
+            tls=choose_tls_files(tls_cert, tls_key, tls_ca),
+            send_plain=send_plain,
         )
         result = listen(
             model, route, uncertainty=uncertainty, tell=lambda text: typer.echo(text, err=True)
