@@ -128,6 +128,8 @@ def validate(
             help="Score people the model was trained on too; marks every page.",
         ),
     ] = False,
+    output_format: Format = "nifti",
+    identity: Identity = None,
     as_json: Json = False,
 ) -> None:
     """Score a model and its baselines on people it never saw."""
@@ -155,6 +157,7 @@ def validate(
             perceptual=perceptual,
             checklist=checklist,
             even_though_seen=even_though_seen,
+            dicom=_choose_identity(output_format, identity),
             inference=InferenceChoices(parse_memory(memory), engine, precision),
         )
         if follows_visits(model):
@@ -171,6 +174,19 @@ def validate(
         return show_cohort_validation(validation)
 
     finish(context, job, as_json=as_json)
+
+
+def _choose_identity(
+    output_format: Literal["nifti", "dicom"], identity: Literal["pseudonym", "keep"] | None
+) -> Literal["pseudonym", "keep"] | None:
+    """Whose the DICOM output is; None if there is none."""
+    from medtranslate.errors import ConfigError
+
+    if output_format == "dicom":
+        return identity or "pseudonym"
+    if identity is not None:
+        raise ConfigError("--identity is for DICOM; add --format dicom")
+    return None
 
 
 @app.command(rich_help_panel=PANEL)

@@ -67,6 +67,10 @@ def test_volumes_and_regions_are_those_of_the_labels(validated, visited):
 
 
 def test_choices_for_models_of_contrasts_are_refused(foreseeing, visited, tmp_path):
+    with pytest.raises(ConfigError, match="--format dicom"):
+        validate_progression(
+            foreseeing, [visited], tmp_path / "out", choices=ValidationChoices(dicom="keep")
+        )
     with pytest.raises(ConfigError, match="--audit"):
         validate_progression(
             foreseeing, [visited], tmp_path / "out", choices=ValidationChoices(audit=True)
