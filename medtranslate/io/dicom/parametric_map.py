@@ -17,6 +17,7 @@ from medtranslate.io.dicom.derive import SERIES_NUMBER, DerivedSeries
 from medtranslate.io.dicom.headers import quiet
 from medtranslate.io.dicom.identity import derive_uid
 from medtranslate.io.dicom.marks import MANUFACTURER, Synthesis, equipment, mark
+from medtranslate.io.dicom.study import restore_dates, undated_images
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
 
@@ -113,7 +114,7 @@ def _make_map(
     )
     with quiet():  # its warnings quote the names of people
         dataset: Dataset = ParametricMap(
-            source_images=series.datasets,
+            source_images=undated_images(series),
             pixel_array=frames,
             series_instance_uid=series_uid,
             series_number=SERIES_NUMBER + quantity.number,
@@ -131,6 +132,7 @@ def _make_map(
             content_qualification=ContentQualificationValues.RESEARCH,
             derived_pixel_contrast=quantity.contrast,
         )
+    restore_dates(dataset, series)
     dataset.Laterality = dataset.get("Laterality")  # may be empty, must be there
     mark(dataset, synthesis, title=f"{synthesis.target} {quantity.title}")
     return dataset
