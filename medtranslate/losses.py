@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional
 
 from medtranslate.settings import Settings
 
@@ -88,6 +91,26 @@ def slice_ssim(reference: Tensor, prediction: Tensor) -> Tensor:
     similarity = similarity / ((x**2 + y**2 + _SSIM_C1) * (xx - x**2 + yy - y**2 + _SSIM_C2))
     mean: Tensor = similarity.mean()
     return mean
+
+
+def adversarial_loss(logits: Sequence[Tensor], *, real: bool) -> Tensor:
+    """How far a discriminator's logits lie from what they are to be.
+
+    Least squares (Mao et al., 2017). The value is that of MONAI's ``PatchAdversarialLoss``, which
+    copies a label to the device for each scale and waits for it.
+
+    Args:
+        logits: Of each scale, each ``(n, 1, i, j, k)``.
+        real: Whether they are to say real (1) or made (0).
+
+    Returns:
+        Mean over the scales, a scalar.
+    """
+    answers = [functional.leaky_relu(scale, 0.05) for scale in logits]
+    losses = [
+        functional.mse_loss(answer, torch.full_like(answer, float(real))) for answer in answers
+    ]
+    return torch.stack(losses).mean()
 
 
 def _window_matrix(size: int, device: torch.device) -> Tensor:

@@ -10,9 +10,10 @@ from lightning_fabric import Fabric
 from pydantic import Field, field_validator, model_validator
 
 from medtranslate.data.augmentation import AugmentationSettings
+from medtranslate.data.scans import Selector
 from medtranslate.data.split import SplitSettings
 from medtranslate.data.visits import VisitSettings
-from medtranslate.errors import ConfigError
+from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.inference.settings import InferenceSettings
 from medtranslate.io.documents import read_text
 from medtranslate.methods.base import AbstractMethod
@@ -84,6 +85,11 @@ class TrainingSettings(Settings):
     precision: Literal["auto", "bf16-mixed", "32-true"] = Field(
         "auto", description="auto: bf16 autocast where the processor computes in it, else float32."
     )
+    compile: Literal["auto", "never"] = Field(
+        "auto",
+        description="auto: on a GPU, before a training of ten minutes or more, torch.compile is"
+        " measured and used where updates are faster by it.",
+    )
     max_skipped: int = Field(
         200, ge=1, description="Training stops after this many updates with non-finite gradients."
     )
@@ -141,7 +147,7 @@ class EvaluationSettings(Settings):
 class Pipeline(Settings):
     """A whole job: which scans, how they are prepared, learned, predicted and scored."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="Name of the pipeline.")
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,80}$", description="Name of the pipeline.")
     description: str = Field("", description="One sentence for the report and the model card.")
     source: str = Field(description="Contrast selector of the scans that go in, such as T1w.")
     target: str = Field(description="Contrast selector of the scans to predict, such as T2w.")
@@ -164,6 +170,17 @@ class Pipeline(Settings):
     evaluation: EvaluationSettings = Field(
         EvaluationSettings(), description="How held-out people are scored."
     )
+
+    @field_validator("source", "target", "mask")
+    @classmethod
+    def _is_selector(cls, text: str | None) -> str | None:
+        """Names of outputs are made of these, and a model may come from anybody."""
+        try:
+            if text is not None:
+                Selector.parse(text)
+        except DatasetError as error:
+            raise ValueError(str(error)) from None
+        return text
 
     @model_validator(mode="after")
     def _fits_together(self) -> Pipeline:

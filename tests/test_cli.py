@@ -55,7 +55,8 @@ COMMANDS = {
     "compare": ("RUN", "--out"),
     "phantom": ("--out", "--subjects", "--seed"),
     "schema": (),
-    "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out"),
+    "simulate": ("MODEL", "BASELINE", "--at", "--covariate", "--samples", "--region", "--out",
+                 "--data", "--cluster"),
     "plan": ("--coverage", "--margin-max", "--out"),
     "import": ("FILE", "--like", "--out", "--allow-pickle"),
     "listen": ("--port", "--model", "--send-to", "--from-title", "--require-title"),
@@ -422,7 +423,7 @@ def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
     command, monkeypatch, call, tmp_path
 ) -> None:
     def measure(pipeline):
-        return TrainingCost(0.5, 2_000_000_000)
+        return TrainingCost(0.5, 2_000_000_000, 0.3)
 
     fit = partial(sizing.fit_to_machine, measure=measure)
     monkeypatch.setattr(sizing, "fit_to_machine", fit)

@@ -1,10 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from monai.losses import SSIMLoss
+from monai.losses import PatchAdversarialLoss, SSIMLoss
 from skimage.metrics import structural_similarity
 
-from medtranslate.losses import LossSettings, reconstruction_loss, slice_ssim
+from medtranslate.losses import (
+    LossSettings,
+    adversarial_loss,
+    reconstruction_loss,
+    slice_ssim,
+)
 
 ONLY_L1 = LossSettings(l1=1, l2=0, gradient=0, ssim=0)
 
@@ -118,4 +123,17 @@ def test_the_loss_keeps_its_digits_under_autocast():
 
     torch.testing.assert_close(
         loss, reconstruction_loss(target, prediction, mask, settings=LossSettings()), rtol=0, atol=0
+    )
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_the_adversarial_loss_is_that_of_monai(real):
+    generator = torch.Generator().manual_seed(0)
+    logits = [torch.randn(2, 1, *(size,) * 3, generator=generator) for size in (4, 7)]
+    theirs = PatchAdversarialLoss(criterion="least_squares")
+
+    ours = adversarial_loss(logits, real=real)
+
+    torch.testing.assert_close(
+        ours, theirs(logits, target_is_real=real, for_discriminator=True), rtol=0, atol=0
     )

@@ -94,6 +94,9 @@ def test_the_resolved_file_is_the_same_pipeline(tmp_path: Path) -> None:
         (change(train__patch_size=[8, 32, 32]), "at least 16 voxels"),
         (change(method__name="magic"), "method"),
         (change(name="two words"), "name"),
+        (change(name="a" * 81), "name"),
+        (change(source="../T1w"), "not a contrast selector"),
+        (change(target="Xray"), "not a contrast that is understood"),
         (change(evaluation__protocols=["monay"]), "'brasyn' or 'monai'.*got 'monay'"),
         (change(preproces__mask="otsu"), "did you mean 'preprocess'"),
         (

@@ -8,6 +8,7 @@ from medtranslate.checkpoint.model import (
     check_weights,
     find_model,
     load_model,
+    need_same_model,
     save_model,
 )
 from medtranslate.checkpoint.training import load_newest_checkpoint, save_checkpoint
@@ -18,6 +19,7 @@ __all__ = [
     "find_model",
     "load_model",
     "load_newest_checkpoint",
+    "need_same_model",
     "save_checkpoint",
     "save_model",
 ]

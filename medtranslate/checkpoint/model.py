@@ -53,6 +53,19 @@ class LoadedModel:
     folder: Path
 
 
+def need_same_model(model: LoadedModel, sha256: str) -> None:
+    """Refuse a model that is another one than whoever sent the work has.
+
+    Raises:
+        CheckpointError: If it is.
+    """
+    if model.sha256 != sha256:
+        raise CheckpointError(
+            f"{model.folder}: the worker finds another model there than was asked for;"
+            " do all machines see the same folder?"
+        )
+
+
 def save_model(
     folder: Path,
     *,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medtranslate.cli.app import app, finish
-from medtranslate.cli.options import Json, Model, Out
+from medtranslate.cli.options import Cluster, Json, Model, Out
+from medtranslate.cli.simulating import SimulateRequest
 
 if TYPE_CHECKING:
     # Help must answer at once: what runs and prints a command is imported when one is run.
@@ -22,11 +23,21 @@ PANEL = "Look ahead"
 def simulate(
     context: typer.Context,
     model: Model,
-    baseline: Annotated[Path, typer.Argument(metavar="BASELINE", help="Today's scan.")],
     at: Annotated[
         str, typer.Option("--at", metavar="TIMES", help="How far ahead, such as 6m,1y,2y.")
     ],
     out: Out,
+    baseline: Annotated[
+        Path | None, typer.Argument(metavar="BASELINE", help="Today's scan of one person.")
+    ] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            metavar="DATASET",
+            help="In place of BASELINE: everybody's latest visit; may be repeated.",
+        ),
+    ] = None,
     covariate: Annotated[
         list[str] | None,
         typer.Option("--covariate", metavar="NAME=VALUE", help="As in age=63; may be repeated."),
@@ -47,32 +58,24 @@ def simulate(
         typer.Option("--region", metavar="MASK", help="Region to follow; else the whole patient."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same futures.")] = 0,
+    cluster: Cluster = None,
     as_json: Json = False,
 ) -> None:
     """Simulate what today's scan may look like later: volumes, deformations, a trajectory."""
-
-    def job(progress: Progress) -> Outcome:
-        from medtranslate.cli.summaries_ahead import show_simulation
-        from medtranslate.data.durations import parse_assignments, parse_durations
-        from medtranslate.workflows.history import parse_history
-        from medtranslate.workflows.simulate import simulate as simulate_futures
-
-        return show_simulation(
-            simulate_futures(
-                model,
-                baseline,
-                parse_durations(at),
-                out,
-                region=region,
-                covariates=parse_assignments(covariate or ()),
-                history=parse_history(history or ()),
-                samples=samples,
-                seed=seed,
-                progress=progress,
-            )
-        )
-
-    finish(context, job, as_json=as_json)
+    request = SimulateRequest(
+        model=model,
+        baseline=baseline,
+        datasets=tuple(data or ()),
+        at=at,
+        out=out,
+        covariates=tuple(covariate or ()),
+        history=tuple(history or ()),
+        samples=samples,
+        region=region,
+        seed=seed,
+        cluster=cluster,
+    )
+    finish(context, request.perform, as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -50,7 +50,7 @@ def show_preprocessing(result: PreprocessingResult) -> Outcome:
     }
     parts: list[RenderableType] = []
     if result.failed:
-        parts.append(_reason_table("Not prepared", "case", result.failed.items()))
+        parts.append(tabulate_reasons("Not prepared", "case", result.failed.items()))
     kept = f", {len(result.kept)} of them before" if result.kept else ""
     parts.append(Text(f"{len(result.cases)} cases prepared{kept}"))
     if result.worse:
@@ -235,10 +235,11 @@ def _computation_lines(translation: Translation) -> list[RenderableType]:
 
 def _failure_table(failed: Sequence[TranslatedScan]) -> Table:
     rows = ((scan.source.name, scan.error or "") for scan in failed)
-    return _reason_table("Not translated", "source", rows)
+    return tabulate_reasons("Not translated", "source", rows)
 
 
-def _reason_table(title: str, what: str, rows: Iterable[tuple[str, str]]) -> Table:
+def tabulate_reasons(title: str, what: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Which failed, and why."""
     table = Table(title=title, title_justify="left", title_style="bold red", box=None)
     table.add_column(what, overflow="fold")
     table.add_column("why", overflow="fold")

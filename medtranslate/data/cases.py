@@ -96,10 +96,19 @@ def find_cases(
         raise DatasetError("\n".join(errors))
     if not cases:
         raise DatasetError(_explain_nothing(indexes, source, target if need_target else None))
-    for name, count in Counter(case.name for case in cases).items():
+    refuse_twins(case.name for case in cases)
+    return sorted(cases, key=lambda case: case.name)
+
+
+def refuse_twins(names: Iterable[str]) -> None:
+    """Refuse cases of one name.
+
+    Raises:
+        DatasetError: If a name is given twice.
+    """
+    for name, count in Counter(names).items():
         if count > 1:
             raise DatasetError(f"{count} cases would be called {name}; rename a dataset or subject")
-    return sorted(cases, key=lambda case: case.name)
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,7 @@ def _pair_visit(
                 "Name one of them, or leave 'mask' out and let preprocess.mask compute one"
             )
     return Case(
-        name=_case_name(visit),
+        name=name_visit(visit),
         dataset=index.name,
         subject=visit.subject,
         session=visit.session,
@@ -223,7 +232,8 @@ def _advise_narrowing(found: Sequence[Scan], selector: Selector) -> str:
     return "Their names say no difference; keep one of them"
 
 
-def _case_name(visit: Visit) -> str:
+def name_visit(visit: Visit) -> str:
+    """A name of a person's visit that is fit for a file name."""
     name = visit.subject.replace("/", "_", 1)
     if visit.session is not None:
         name += f"_ses-{visit.session}"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from medtranslate.data.visit_times import DAYS_PER_YEAR
 from medtranslate.errors import ConfigError
 
-_PARTS = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[dwmy])")
+_PARTS = re.compile(r"(?P<number>[0-9]{1,9}(?:\.[0-9]{1,9})?)(?P<unit>[dwmy])")
+_LONGEST_YEARS = 150
 _YEARS = {"d": 1 / DAYS_PER_YEAR, "w": 7 / DAYS_PER_YEAR, "m": 1 / 12, "y": 1.0}
 
 
@@ -32,7 +33,7 @@ def parse_durations(text: str, *, where: str | None = None) -> tuple[Duration, .
         Sorted by time.
 
     Raises:
-        ConfigError: If a part has another form, or a time is given twice.
+        ConfigError: If a part has another form, is longer than 150 years, or is given twice.
 
     Example:
         >>> tuple(span.years for span in parse_durations("1y,6m,0d"))
@@ -48,6 +49,8 @@ def parse_durations(text: str, *, where: str | None = None) -> tuple[Duration, .
                 "as in 90d,6m,1.5y"
             )
         years = float(match["number"]) * _YEARS[match["unit"]]
+        if years > _LONGEST_YEARS:
+            raise ConfigError(f"{where}: '{part.strip()[:20]}' is longer than anybody lives")
         if years in found:
             raise ConfigError(f"{where}: {part.strip()} is given twice; give each time once")
         found[years] = Duration(part.strip(), years)

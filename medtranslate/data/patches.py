@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -14,9 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from medtranslate.data.ahead import work_ahead
+from medtranslate.data.side_stream import SideStream
 
 _KEYS = ("source", "ranks", "target", "mask")
 _STEPS_AHEAD = 4
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +48,18 @@ class TrainingCase:
     def images(self) -> dict[str, Tensor]:
         """Every image by its key in a batch."""
         return {key: getattr(self, key) for key in _KEYS} | dict(self.others)
+
+    def with_images(self, images: Mapping[str, Tensor]) -> TrainingCase:
+        """The case with other images, by their keys in a batch."""
+        source, ranks, target, mask = (images[key] for key in _KEYS)
+        others = {key: image for key, image in images.items() if key not in _KEYS}
+        return replace(self, source=source, ranks=ranks, target=target, mask=mask, others=others)
+
+    def to(self, device: torch.device) -> TrainingCase:
+        """The case in the memory of ``device``; itself if it lies there."""
+        images = {key: image.to(device) for key, image in self.images.items()}
+        facts = {key: fact.to(device) for key, fact in self.facts.items()}
+        return replace(self.with_images(images), facts=facts)
 
 
 @dataclass(frozen=True)
@@ -83,15 +98,18 @@ class PatchSampler:
         seed: int,
         augmentation: Callable[[], Compose],
         share: Share = WHOLE,
+        device: torch.device = _CPU,
     ) -> None:
         """Keep the cases, padded where a volume is smaller than a patch.
 
         ``augmentation`` builds the random changes of a patch, which are seeded anew for each.
         ``share`` is the part of each batch that is drawn here; a batch has ``batch_size`` patches
-        for each part.
+        for each part. Cases are kept, and patches cut and changed, in the memory of ``device``.
         """
-        self._cases = [_pad_case(case, patch_size) for case in cases]
-        self._centres = [_mask_voxels(case.mask, seed) for case in self._cases]
+        padded = [_pad_case(case, patch_size) for case in cases]
+        self._centres = [_mask_voxels(case.mask, seed) for case in padded]
+        self._cases = [case.to(device) for case in padded]
+        self._device = device
         self._patch_size = patch_size
         self._batch_size = batch_size
         self._share = share
@@ -119,9 +137,21 @@ class PatchSampler:
 
     def batches(self, first_step: int) -> Generator[dict[str, Tensor], None, None]:
         """The batches from ``first_step`` on, without end, drawn ahead by a thread."""
+        if self._device.type == "cuda":
+            return self._batches_aside(first_step)
+        return self._batches_here(first_step)
+
+    def _batches_here(self, first_step: int) -> Generator[dict[str, Tensor], None, None]:
         with closing(work_ahead(self.draw, count(first_step), depth=_STEPS_AHEAD)) as ahead:
             for batch in ahead:
                 yield batch.result()
+
+    def _batches_aside(self, first_step: int) -> Generator[dict[str, Tensor], None, None]:
+        side = SideStream(self._device)
+        make = partial(side.make, self.draw)
+        with closing(work_ahead(make, count(first_step), depth=_STEPS_AHEAD)) as ahead:
+            for made in ahead:
+                yield side.take_over(*made.result())
 
     def _choose_batch(self, step: int) -> list[_Place]:
         """All parts draw the same places in the same order; each keeps its own."""
@@ -154,9 +184,9 @@ class PatchSampler:
 def _pad_case(case: TrainingCase, patch_size: tuple[int, int, int]) -> TrainingCase:
     missing = [max(0, p - n) for p, n in zip(patch_size, case.source.shape[1:], strict=True)]
     widths = [width for m in reversed(missing) for width in (m // 2, m - m // 2)]
-    images = {key: functional.pad(image, widths) for key, image in case.images.items()}
-    source, ranks, target, mask = (images.pop(key) for key in _KEYS)
-    return replace(case, source=source, ranks=ranks, target=target, mask=mask, others=images)
+    return case.with_images(
+        {key: functional.pad(image, widths) for key, image in case.images.items()}
+    )
 
 
 def _mask_voxels(mask: Tensor, seed: int) -> np.ndarray:

@@ -48,3 +48,13 @@ def name_source(case: Case) -> str:
     if case.uri is not None:
         return case.uri
     return case.name if parse_bids_name(case.source) is None else case.source.name
+
+
+def hide_path(text: str, path: Path, *, called: str) -> str:
+    """``text`` without the place and name of a file, which may say who it is of.
+
+    Example:
+        >>> hide_path("/data/smith/t1.nii: empty", Path("/data/smith/t1.nii"), called="x1")
+        'x1: empty'
+    """
+    return text.replace(str(path), called).replace(path.name, called)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -14,14 +13,12 @@ from typing import Literal
 from pydantic import Field
 
 from medtranslate.data.cases import Visit as ScannedVisit
-from medtranslate.data.cases import group_visits, pick_scan
+from medtranslate.data.cases import group_visits, pick_scan, refuse_twins
+from medtranslate.data.covariate_tables import Covariate, read_covariates
 from medtranslate.data.scans import LABEL_SUFFIXES, DatasetIndex, Selector
-from medtranslate.data.visit_times import DATE_COLUMN, DAYS_PER_YEAR, TIME_COLUMNS
+from medtranslate.data.visit_times import DATE_COLUMN, DAYS_PER_YEAR
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.settings import Settings
-
-Covariate = float | str | None
-"""A number, a category, or None where it is missing."""
 
 _NUMBERED = re.compile(r"(?P<prefix>[A-Za-z]*)(?P<number>\d+)")
 _HOW_TO_TELL_TIME = (
@@ -110,14 +107,15 @@ def pair_visits(
             scans of one visit, the time of a visit is not told, or times contradict each other.
     """
     indexes = list(indexes)
-    selectors = _Selectors(Selector.parse(contrast), _parse_labels(settings.labels))
-    look_up = _covariates(indexes, settings.covariates)
+    selectors = _Selectors(Selector.parse(contrast), parse_labels(settings.labels))
+    look_up = read_covariates(indexes, settings.covariates, where="visits.covariates")
     pairs: list[VisitPair] = []
     errors: list[str] = []
     for index in indexes:
         for subject, scanned in _followed(index, selectors.contrast):
             try:
-                visits = _in_time(subject, scanned, selectors)
+                ordered = sort_in_time(subject, scanned)
+                visits = [_describe_visit(visit, selectors) for visit in ordered]
             except DatasetError as error:
                 errors.append(str(error))
                 continue
@@ -127,10 +125,10 @@ def pair_visits(
     if not pairs:
         raise DatasetError(_explain_nothing(indexes, contrast))
     _check_labels(indexes, pairs, settings.labels)
-    for name, count in Counter(pair.name for pair in pairs).items():
-        if count > 1:
-            raise DatasetError(f"{count} pairs would be called {name}; rename a dataset or subject")
-    pairs = [replace(pair, covariates=look_up(pair)) for pair in pairs]
+    refuse_twins(pair.name for pair in pairs)
+    pairs = [
+        replace(pair, covariates=look_up(pair.subject, pair.baseline.session)) for pair in pairs
+    ]
     return sorted(pairs, key=lambda pair: pair.name)
 
 
@@ -140,7 +138,12 @@ class _Selectors:
     labels: Selector | None
 
 
-def _parse_labels(text: str | None) -> Selector | None:
+def parse_labels(text: str | None) -> Selector | None:
+    """The selector of ``visits.labels``; None if there is none.
+
+    Raises:
+        ConfigError: If it picks images.
+    """
     if text is None:
         return None
     selector = Selector.parse(text)
@@ -152,36 +155,44 @@ def _parse_labels(text: str | None) -> Selector | None:
     return selector
 
 
-def _followed(
+def group_people(
     index: DatasetIndex, contrast: Selector
 ) -> Iterator[tuple[str, tuple[ScannedVisit, ...]]]:
-    """Everyone with several visits in ``contrast``, with those visits."""
+    """Everyone who was scanned in ``contrast``, with the visits where that was."""
     having = [
         visit
         for visit in group_visits(index)
         if any(contrast.picks(scan.suffix, scan.entities) for scan in visit.images)
     ]
     for subject, visits in itertools.groupby(having, key=lambda visit: visit.subject):
-        found = tuple(visits)
-        if len(found) > 1:
-            yield subject, found
+        yield subject, tuple(visits)
 
 
-def _in_time(
-    subject: str, scanned: Sequence[ScannedVisit], selectors: _Selectors
-) -> tuple[Visit, ...]:
-    """The visits, oldest first."""
-    without = [_name(visit.session) for visit in scanned if visit.days is None]
+def _followed(
+    index: DatasetIndex, contrast: Selector
+) -> Iterator[tuple[str, tuple[ScannedVisit, ...]]]:
+    """Everyone with several visits in ``contrast``, with those visits."""
+    return (one for one in group_people(index, contrast) if len(one[1]) > 1)
+
+
+def sort_in_time(subject: str, scanned: Sequence[ScannedVisit]) -> list[ScannedVisit]:
+    """A person's visits, oldest first.
+
+    Raises:
+        DatasetError: If the time of one is not told, or times contradict each other.
+    """
+    days = {visit.session or "": visit.days for visit in scanned}
+    without = [_name(session) for session, day in days.items() if day is None]
     if without:
         raise DatasetError(
             f"{subject}: nothing tells when {', '.join(without)} "
             f"{'was' if len(without) == 1 else 'were'}. {_HOW_TO_TELL_TIME}"
         )
-    visits = [_describe_visit(visit, selectors) for visit in scanned]
-    faults = list(find_time_faults({visit.session: visit.years for visit in visits}))
+    years = {session: (day or 0.0) / DAYS_PER_YEAR for session, day in days.items()}
+    faults = list(find_time_faults(years))
     if faults:
         raise DatasetError("\n".join(f"{subject}: {fault}" for fault in faults))
-    return tuple(sorted(visits, key=lambda visit: visit.years))
+    return sorted(scanned, key=lambda visit: years[visit.session or ""])
 
 
 def _describe_visit(visit: ScannedVisit, selectors: _Selectors) -> Visit:
@@ -271,51 +282,6 @@ def _pair(
 def _pair_name(subject: str, first: str, second: str) -> str:
     name = f"{subject.replace('/', '_', 1)}_ses-{first}_to-{second}"
     return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
-
-
-def _covariates(
-    indexes: Sequence[DatasetIndex], columns: Sequence[str]
-) -> Callable[[VisitPair], dict[str, Covariate]]:
-    """Function that gives the covariates of a pair; each column is all numbers or all text."""
-    known = _known_columns(indexes)
-    unknown = [column for column in columns if column not in known]
-    if unknown:
-        raise ConfigError(
-            f"visits.covariates: no participants or sessions table has a column "
-            f"{', '.join(repr(column) for column in unknown)}; there are "
-            f"{', '.join(sorted(known)) or 'none'}"
-        )
-    people = {key: row for index in indexes for key, row in index.participants.items()}
-    sessions = {key: row for index in indexes for key, row in index.sessions.items()}
-    numeric = {
-        column
-        for column in columns
-        if all(_is_number(row.get(column, "0")) for row in (*people.values(), *sessions.values()))
-    }
-
-    def look_up(pair: VisitPair) -> dict[str, Covariate]:
-        row = {
-            **people.get(pair.subject, {}),
-            **sessions.get((pair.subject, pair.baseline.session), {}),
-        }
-        return {
-            column: float(row[column]) if column in numeric and column in row else row.get(column)
-            for column in columns
-        }
-
-    return look_up
-
-
-def _known_columns(indexes: Sequence[DatasetIndex]) -> set[str]:
-    tables = [row for i in indexes for row in (*i.participants.values(), *i.sessions.values())]
-    return {column for row in tables for column in row} - {*TIME_COLUMNS, DATE_COLUMN}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
 
 
 def _check_labels(

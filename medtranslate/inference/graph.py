@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from medtranslate.errors import MissingExtraError
+from medtranslate.inference.graph_start import mark_start
 from medtranslate.io.atomic import write_json
 from medtranslate.io.documents import read_document
 from medtranslate.provenance import hash_bytes, hash_file, hash_json
@@ -34,17 +35,21 @@ def graph_folder() -> Path:
 class Graph:
     """An exported network that is compiled for the shape it is given."""
 
-    def __init__(self, path: Path, *, precision: str) -> None:
+    def __init__(self, path: Path, *, precision: str, exact_start: bool = False) -> None:
         """Read the graph.
 
         Args:
             path: File that :func:`export_graph` gave.
             precision: ``bf16`` or ``fp32``.
+            exact_start: Whether the first convolution computes in fp32 in any case.
         """
         import openvino
 
         self._core = openvino.Core()
         self._model = self._core.read_model(path)
+        if exact_start:
+            weights = path.with_suffix(".bin").read_bytes()
+            self._model = self._core.read_model(mark_start(self._model, path), weights)
         self._options = {
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
             "PERFORMANCE_HINT": "LATENCY",

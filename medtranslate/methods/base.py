@@ -22,11 +22,11 @@ class Trainable(Protocol):
         """The network with averaged weights: all that is kept."""
 
     @property
-    def num_skipped(self) -> int:
-        """Updates left out because a loss or gradient was not finite."""
+    def num_skipped(self) -> Tensor:
+        """Updates left out because a loss or gradient was not finite; a scalar, never changed."""
 
-    def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
-        """Learn from one batch; loss terms by name."""
+    def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
+        """Learn from one batch; loss terms by name, scalars on the device of the batch."""
 
     def state(self) -> dict[str, Any]:
         """Everything that resuming needs, as nested dictionaries of tensors and numbers."""
@@ -45,19 +45,23 @@ class AbstractMethod(ABC):
 
     @property
     @abstractmethod
-    def num_skipped(self) -> int:
-        """Updates left out because a loss or gradient was not finite."""
+    def num_skipped(self) -> Tensor:
+        """Updates left out because a loss or gradient was not finite; a scalar, never changed."""
 
     @abstractmethod
-    def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
-        """Learn from one batch.
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training, in a mode of ``torch.compile``."""
+
+    @abstractmethod
+    def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
+        """Learn from one batch; nothing in it waits for the device.
 
         Args:
             batch: Patches in normalised units.
             progress: Part of the training that is done, 0 to 1; drives the schedules.
 
         Returns:
-            Loss terms by name, for the log.
+            Loss terms by name, for the log: scalars on the device of the batch.
         """
 
     @abstractmethod

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from lightning_fabric import Fabric
-from monai.losses import PatchAdversarialLoss
 from pydantic import Field
 from torch import Tensor
 
-from medtranslate.losses import LossSettings
+from medtranslate.losses import LossSettings, adversarial_loss
 from medtranslate.methods.base import AbstractMethod, Batch
 from medtranslate.methods.optimisation import (
     GeneratorLearner,
@@ -47,7 +46,7 @@ class CganSettings(Settings):
 class Cgan(AbstractMethod):
     """Learn the mapping by reconstruction and by deceiving a conditional discriminator.
 
-    The adversarial loss is MONAI's ``PatchAdversarialLoss`` in its least-squares form. Before
+    The adversarial loss is that of least squares, see :func:`adversarial_loss`. Before
     ``adversary.start`` the discriminator is neither asked nor taught, and costs no time.
     """
 
@@ -65,7 +64,6 @@ class Cgan(AbstractMethod):
             max_gradient_norm=settings.optimiser.max_gradient_norm,
             betas=(0.5, 0.999),
         )
-        self._adversarial = PatchAdversarialLoss(criterion="least_squares")
 
     @property
     def generator(self) -> Generator:
@@ -73,11 +71,15 @@ class Cgan(AbstractMethod):
         return self._learner.average
 
     @property
-    def num_skipped(self) -> int:
-        """Updates left out because a loss or gradient was not finite."""
+    def num_skipped(self) -> Tensor:
+        """Updates left out because a loss or gradient was not finite; a scalar."""
         return self._learner.num_skipped + self._discriminator.num_skipped
 
-    def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training."""
+        self._learner.compile(mode)
+
+    def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
         """One step of the generator and, once the adversary has entered, one of each."""
         prediction, loss = self._learner.predict(batch)
         terms = {"loss": self._learner.tell(loss)}
@@ -85,20 +87,17 @@ class Cgan(AbstractMethod):
             self._learner.step(loss, progress=progress)
             return terms
         judged = self._discriminator.network(batch["source"], prediction * batch["mask"])
-        deceit = self._adversarial(judged, target_is_real=True, for_discriminator=False)
+        deceit = adversarial_loss(judged, real=True)
         self._learner.step(loss + self._adversary.weight * deceit, progress=progress)
         terms["adversarial"] = self._learner.tell(deceit)
         terms["discriminator"] = self._teach_discriminator(batch, prediction.detach(), progress)
         return terms
 
-    def _teach_discriminator(self, batch: Batch, prediction: Tensor, progress: float) -> float:
+    def _teach_discriminator(self, batch: Batch, prediction: Tensor, progress: float) -> Tensor:
         judge, mask = self._discriminator.network, batch["mask"]
         real = judge(batch["source"], batch["target"] * mask)
         made = judge(batch["source"], prediction * mask)
-        loss = 0.5 * (
-            self._adversarial(real, target_is_real=True, for_discriminator=True)
-            + self._adversarial(made, target_is_real=False, for_discriminator=True)
-        )
+        loss = 0.5 * (adversarial_loss(real, real=True) + adversarial_loss(made, real=False))
         self._discriminator.step(loss, progress=progress)
         return self._learner.tell(loss)
 

@@ -1,18 +1,17 @@
-"""Optimiser steps that survive bad gradients, and the average of the weights they leave."""
+"""Optimiser steps that survive bad gradients, without asking the device how they went."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from medtranslate.losses import LossSettings, reconstruction_loss
+from medtranslate.methods.averaging import AveragedWeights
 from medtranslate.networks.generator import Generator
 from medtranslate.settings import Settings
 
@@ -34,6 +33,8 @@ class GuardedOptimiser:
     """AdamW with a one-cycle schedule that leaves out updates with non-finite gradients.
 
     bf16 on the CPU gives such gradients now and then; one of them would poison the weights.
+    Whether an update is left out is decided where the weights are, by torch's fused AdamW, so that
+    the program need not wait for a GPU to know.
     """
 
     def __init__(
@@ -55,25 +56,31 @@ class GuardedOptimiser:
             fused=True,
         )
         self._fabric = fabric
+        self._adamw = optimiser
         self.network, self._optimiser = fabric.setup(network, optimiser)
         self._learning_rate = learning_rate
         self._max_gradient_norm = max_gradient_norm
-        self.num_skipped = 0
+        self.num_skipped = torch.zeros((), device=fabric.device)
 
-    def step(self, loss: Tensor, *, progress: float) -> bool:
-        """Update the weights; False if the loss or its gradient was not finite."""
+    def step(self, loss: Tensor, *, progress: float) -> Tensor:
+        """Update the weights, unless the loss or its gradient is not finite.
+
+        Returns:
+            Scalar on the device of the weights: 1 if the update was left out, else 0.
+        """
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning_rate * one_cycle(progress)
         self._optimiser.zero_grad()
         # Processes that train together leave the same updates out: one bad loss spoils the mean.
-        if torch.isfinite(average_over_processes(self._fabric, loss.detach())):
-            self._fabric.backward(loss)
-            norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
-            if torch.isfinite(norm):
-                self._optimiser.step()
-                return True
-        self.num_skipped += 1
-        return False
+        mean = average_over_processes(self._fabric, loss.detach())
+        self._fabric.backward(loss)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
+        left_out = 1 - (torch.isfinite(mean) & torch.isfinite(norm)).float()
+        # The name is that of mixed precision, whose scaler leaves updates out in this way too.
+        self._adamw.found_inf = left_out  # type: ignore[attr-defined]  # torch declares none
+        self._optimiser.step()
+        self.num_skipped = self.num_skipped + left_out
+        return left_out
 
     def state(self) -> dict[str, Any]:
         """Weights, moments and the counter."""
@@ -81,7 +88,7 @@ class GuardedOptimiser:
         return {
             "network": self.network.state_dict(),
             "moments": {str(number): entry for number, entry in moments.items()},
-            "num_skipped": self.num_skipped,
+            "num_skipped": int(self.num_skipped),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -94,7 +101,7 @@ class GuardedOptimiser:
             for number, entry in state["moments"].items()
         }
         self._optimiser.load_state_dict(complete)
-        self.num_skipped = int(state["num_skipped"])
+        self.num_skipped = torch.full_like(self.num_skipped, float(state["num_skipped"]))
 
 
 def average_over_processes(fabric: Fabric, value: Tensor) -> Tensor:
@@ -138,7 +145,7 @@ class GeneratorLearner:
         options = optimiser.model_dump(exclude={"ema_decay"})
         self._fabric, self._loss = fabric, loss
         self._optimiser = GuardedOptimiser(fabric, generator, **options)
-        self._average = average_weights(generator, optimiser.ema_decay)
+        self._average = AveragedWeights(generator, optimiser.ema_decay)
 
     @property
     def average(self) -> Generator:
@@ -146,9 +153,13 @@ class GeneratorLearner:
         return cast("Generator", self._average.module)
 
     @property
-    def num_skipped(self) -> int:
-        """Updates left out because the loss or its gradient was not finite."""
+    def num_skipped(self) -> Tensor:
+        """Updates left out because the loss or its gradient was not finite; a scalar."""
         return self._optimiser.num_skipped
+
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training; names of weights stay."""
+        self._optimiser.network.module.compile(mode=mode, dynamic=False)
 
     def predict(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Prediction for the batch, and its reconstruction loss.
@@ -163,14 +174,14 @@ class GeneratorLearner:
         )
         return prediction, loss
 
-    def tell(self, loss: Tensor) -> float:
-        """A loss as a number for the log; its mean over processes that train together."""
-        return float(average_over_processes(self._fabric, loss.detach()))
+    def tell(self, loss: Tensor) -> Tensor:
+        """A loss for the log; its mean over processes that train together."""
+        return average_over_processes(self._fabric, loss.detach())
 
     def step(self, loss: Tensor, *, progress: float) -> None:
         """Move the weights and, if they moved, their average."""
-        if self._optimiser.step(loss, progress=progress):
-            self._average.update_parameters(self._optimiser.network.module)
+        left_out = self._optimiser.step(loss, progress=progress)
+        self._average.update(self._optimiser.network.module, left_out=left_out)
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser and average."""
@@ -180,16 +191,3 @@ class GeneratorLearner:
         """Go on from what :meth:`state` gave."""
         self._optimiser.load_state(state["optimiser"])
         self._average.load_state_dict(state["average"])
-
-
-def average_weights(network: nn.Module, decay: float) -> AveragedModel:
-    """A running average of ``network``; early on it forgets faster, to leave the start behind."""
-
-    def update(
-        averages: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Tensor | int
-    ) -> None:
-        count = int(num_averaged)
-        weight = 1 - min(decay, (1 + count) / (10 + count))
-        torch._foreach_lerp_(list(averages), list(current), weight)
-
-    return AveragedModel(network, multi_avg_fn=update)

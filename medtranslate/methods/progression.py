@@ -6,17 +6,14 @@ from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from lightning_fabric import Fabric
-from monai.losses import PatchAdversarialLoss
 from pydantic import Field
 from torch import Tensor
 
+from medtranslate.losses import adversarial_loss
+from medtranslate.methods.averaging import AveragedWeights
 from medtranslate.methods.base import Batch
 from medtranslate.methods.cgan import AdversarySettings
-from medtranslate.methods.optimisation import (
-    GuardedOptimiser,
-    OptimiserSettings,
-    average_weights,
-)
+from medtranslate.methods.optimisation import GuardedOptimiser, OptimiserSettings
 from medtranslate.methods.progression_terms import (
     ProgressionLossSettings,
     image_loss,
@@ -128,7 +125,7 @@ class Progression:
         options = settings.optimiser.model_dump(exclude={"ema_decay"})
         self._settings = settings
         self._optimiser = GuardedOptimiser(fabric, generator, **options)
-        self._average = average_weights(generator, settings.optimiser.ema_decay)
+        self._average = AveragedWeights(generator, settings.optimiser.ema_decay)
         self._discriminator = GuardedOptimiser(
             fabric,
             ConditionalDiscriminator(settings.adversary.discriminator, num_given=NUM_CHANNELS + 1),
@@ -137,7 +134,6 @@ class Progression:
             max_gradient_norm=settings.optimiser.max_gradient_norm,
             betas=(0.5, 0.999),
         )
-        self._adversarial = PatchAdversarialLoss(criterion="least_squares")
 
     @property
     def generator(self) -> ProgressionNetwork:
@@ -145,22 +141,22 @@ class Progression:
         return cast("ProgressionNetwork", self._average.module)
 
     @property
-    def num_skipped(self) -> int:
-        """Updates left out because a loss or gradient was not finite."""
+    def num_skipped(self) -> Tensor:
+        """Updates left out because a loss or gradient was not finite; a scalar."""
         return self._optimiser.num_skipped + self._discriminator.num_skipped
 
-    def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
+    def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
         """One step of the network and, once the adversary has entered, one of each."""
         future, loss = self._predict(batch)
-        terms = {"loss": float(loss.detach())}
+        terms = {"loss": loss.detach()}
         adversary = self._settings.adversary
         if adversary.weight == 0 or progress < adversary.start:
             self._step(loss, progress)
             return terms
         judged = self._judge(batch, future.image)
-        deceit = self._adversarial(judged, target_is_real=True, for_discriminator=False)
+        deceit = adversarial_loss(judged, real=True)
         self._step(loss + adversary.weight * deceit, progress)
-        terms["adversarial"] = float(deceit.detach())
+        terms["adversarial"] = deceit.detach()
         terms["discriminator"] = self._teach_discriminator(batch, future.image.detach(), progress)
         return terms
 
@@ -193,8 +189,8 @@ class Progression:
         return future, loss
 
     def _step(self, loss: Tensor, progress: float) -> None:
-        if self._optimiser.step(loss, progress=progress):
-            self._average.update_parameters(self._optimiser.network.module)
+        left_out = self._optimiser.step(loss, progress=progress)
+        self._average.update(self._optimiser.network.module, left_out=left_out)
 
     def _judge(self, batch: Batch, image: Tensor) -> list[Tensor]:
         years = batch["years"].view(-1, 1, 1, 1, 1).expand_as(batch["mask"])
@@ -202,14 +198,11 @@ class Progression:
         logits: list[Tensor] = self._discriminator.network(given, image * batch["mask"])
         return logits
 
-    def _teach_discriminator(self, batch: Batch, image: Tensor, progress: float) -> float:
+    def _teach_discriminator(self, batch: Batch, image: Tensor, progress: float) -> Tensor:
         real, made = self._judge(batch, batch["target"]), self._judge(batch, image)
-        loss = 0.5 * (
-            self._adversarial(real, target_is_real=True, for_discriminator=True)
-            + self._adversarial(made, target_is_real=False, for_discriminator=True)
-        )
+        loss = 0.5 * (adversarial_loss(real, real=True) + adversarial_loss(made, real=False))
         self._discriminator.step(loss, progress=progress)
-        return float(loss.detach())
+        return loss.detach()
 
     def state(self) -> dict[str, Any]:
         """Both networks, their optimisers and the average."""

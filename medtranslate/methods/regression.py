@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from lightning_fabric import Fabric
 from pydantic import Field
+from torch import Tensor
 
 from medtranslate.losses import LossSettings
 from medtranslate.methods.base import AbstractMethod, Batch
@@ -39,11 +40,15 @@ class Regression(AbstractMethod):
         return self._learner.average
 
     @property
-    def num_skipped(self) -> int:
-        """Updates left out because a loss or gradient was not finite."""
+    def num_skipped(self) -> Tensor:
+        """Updates left out because a loss or gradient was not finite; a scalar."""
         return self._learner.num_skipped
 
-    def update(self, batch: Batch, *, progress: float) -> dict[str, float]:
+    def compile(self, mode: str) -> None:
+        """Have torch compile the generator in training."""
+        self._learner.compile(mode)
+
+    def update(self, batch: Batch, *, progress: float) -> dict[str, Tensor]:
         """One step on the reconstruction loss."""
         _, loss = self._learner.predict(batch)
         self._learner.step(loss, progress=progress)

@@ -44,7 +44,7 @@ class Protocol(Settings):
     min_mask_fraction: float = Field(
         0.01, ge=0, le=1, description="A slice with less of its voxels in the mask is not scored."
     )
-    ssim_sigma: float = Field(1.5, gt=0, description="Gaussian window of SSIM, in voxels.")
+    ssim_sigma: float = Field(1.5, gt=0, le=100, description="Gaussian window of SSIM, in voxels.")
     ssim_k1: float = Field(0.01, ge=0, description="Constant of the luminance term of SSIM.")
     ssim_k2: float = Field(0.03, ge=0, description="Constant of the contrast term of SSIM.")
     ssim_covariance: Literal["population"] = Field(
@@ -52,7 +52,7 @@ class Protocol(Settings):
     )
     interval_level: float = Field(0.95, gt=0, lt=1, description="Level of the intervals.")
     interval_resamples: int = Field(
-        10_000, ge=100, description="Bootstrap draws of people for an interval."
+        10_000, ge=100, le=1_000_000, description="Bootstrap draws of people for an interval."
     )
     interval_seed: int = Field(0, ge=0, description="Seed of these draws.")
 

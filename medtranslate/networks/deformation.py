@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Literal
 
 import torch
-from monai.networks.blocks.warp import DVF2DDF, Warp
 from torch import Tensor
+from torch.nn import functional
 
 NUM_SQUARINGS = 7
 """A displacement is built from 2**7 equal small steps: enough for 20 voxels (composition < 0.1)."""
@@ -16,8 +15,8 @@ NUM_SQUARINGS = 7
 def integrate(velocity: Tensor, years: Tensor) -> Tensor:
     """Displacement after some years of moving along a velocity that does not change.
 
-    ``exp(years * velocity)`` by scaling and squaring (MONAI ``DVF2DDF``): the flow of ``t1`` years
-    followed by that of ``t2`` is the flow of ``t1 + t2``, and negative years give the inverse.
+    ``exp(years * velocity)`` by scaling and squaring: the flow of ``t1`` years followed by that of
+    ``t2`` is the flow of ``t1 + t2``, and negative years give the inverse.
 
     Args:
         velocity: Shape ``(n, 3, i, j, k)``, voxels a year along ``(i, j, k)``.
@@ -31,7 +30,9 @@ def integrate(velocity: Tensor, years: Tensor) -> Tensor:
     """
     with torch.autocast(velocity.device.type, enabled=False):
         scaled = velocity.float() * years.float().view(-1, 1, 1, 1, 1)
-        displacement: Tensor = _build_integration()(scaled)
+        displacement: Tensor = scaled / 2**NUM_SQUARINGS
+        for _ in range(NUM_SQUARINGS):
+            displacement = displacement + warp(displacement, displacement)
         return displacement
 
 
@@ -45,12 +46,23 @@ def warp(
         displacement: Shape ``(n, 3, i, j, k)``, voxels along ``(i, j, k)``.
         beyond: What lies outside the image: its border values, or 0.
 
+    The value is that of MONAI's ``Warp``, which makes its grid on the CPU and waits until it is
+    copied to the device.
+
     Returns:
         Shape of ``image``, float32.
     """
     with torch.autocast(image.device.type, enabled=False):
-        warped: Tensor = _build_warp(beyond)(image.float(), displacement.float())
-        return warped
+        places = _voxel_grid(displacement) + displacement.float()
+        # torch wants the last axis first, and each from -1 to 1.
+        along = [places[:, axis] * 2 / max(n - 1, 1) - 1 for axis, n in enumerate(places.shape[2:])]
+        return functional.grid_sample(
+            image.float(),
+            torch.stack(along[::-1], dim=-1),
+            mode="bilinear",
+            padding_mode=beyond,
+            align_corners=True,
+        )
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
@@ -79,14 +91,7 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
     return determinant[:, None]
 
 
-def _build_integration() -> DVF2DDF:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MONAI says that torch samples the grid, as is meant
-        return DVF2DDF(num_steps=NUM_SQUARINGS, padding_mode="border")
-
-
-def _build_warp(beyond: str) -> Warp:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # MONAI's class carries no type hints.
-        return Warp(padding_mode=beyond)  # type: ignore[no-untyped-call]
+def _voxel_grid(displacement: Tensor) -> Tensor:
+    """The index of each voxel along ``(i, j, k)``, shape ``(3, i, j, k)``."""
+    axes = [torch.arange(n, device=displacement.device) for n in displacement.shape[2:]]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij")).float()

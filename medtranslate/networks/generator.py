@@ -15,8 +15,11 @@ from medtranslate.networks.inputs import NUM_CHANNELS
 from medtranslate.networks.lookup import LookupMap
 from medtranslate.networks.settings import GeneratorSettings
 
-_FINE = {2: "n c (i a) (j b)", 3: "n c (i a) (j b) (k d)"}
-_COARSE = {2: "n (c a b) i j", 3: "n (c a b d) i j k"}
+FINE = {2: "n c (i a) (j b)", 3: "n c (i a) (j b) (k d)"}
+"""Voxels, by the number of axes along which the network convolves."""
+
+COARSE = {2: "n (c a b) i j", 3: "n (c a b d) i j k"}
+"""The same with the voxels of a block as channels: what the backbone sees."""
 
 
 class Generator(nn.Module):
@@ -83,10 +86,14 @@ class Generator(nn.Module):
         Returns:
             Shape ``(n, 1, i, j, k)``, float32.
         """
+        return self.correct_with(self.head, inputs)
+
+    def correct_with(self, head: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        """:meth:`correct` with another way of computing its last layer."""
         if self.dimensions == 3:
-            return self._correct(inputs)
+            return self._correct(head, inputs)
         slices = rearrange(self._with_neighbours(inputs), "n c i j k -> (n k) c i j")
-        return rearrange(self._correct(slices), "(n k) c i j -> n c i j k", n=len(inputs))
+        return rearrange(self._correct(head, slices), "(n k) c i j -> n c i j k", n=len(inputs))
 
     def begin(self, source: Tensor) -> Tensor:
         """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out."""
@@ -104,13 +111,12 @@ class Generator(nn.Module):
         ]
         return torch.stack(neighbours, dim=2).flatten(1, 2)
 
-    def _correct(self, inputs: Tensor) -> Tensor:
-        fine, coarse = _FINE[self.dimensions], _COARSE[self.dimensions]
+    def _correct(self, head: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        fine, coarse = FINE[self.dimensions], COARSE[self.dimensions]
         factors = dict.fromkeys("abd"[: self.dimensions], self.settings.stem_factor)
         features = self.backbone(rearrange(inputs, f"{fine} -> {coarse}", **factors))
         features = rearrange(features, f"{coarse} -> {fine}", **factors)
-        correction: Tensor = self.head(torch.cat([features, inputs.to(features.dtype)], dim=1))
-        return correction.float()
+        return head(torch.cat([features, inputs.to(features.dtype)], dim=1)).float()
 
 
 def _remove_norm(backbone: nn.Module) -> None:
@@ -121,15 +127,3 @@ def _remove_norm(backbone: nn.Module) -> None:
                 setattr(module, name, nn.Identity())
         if isinstance(module, ResBlock):
             nn.init.zeros_(module.conv2.conv.weight)
-
-
-class CorrectionNetwork(nn.Module):
-    """The part of a generator that convolves, to be exported; the starting map stays in float32."""
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = generator
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """As :meth:`Generator.correct`."""
-        return self.generator.correct(inputs)

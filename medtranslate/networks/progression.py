@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from einops import rearrange
 from monai.networks.blocks.segresnet_block import get_conv_layer
-from monai.networks.layers.simplelayers import GaussianFilter
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medtranslate.networks.deformation import integrate, warp
 from medtranslate.networks.inputs import NUM_CHANNELS
+from medtranslate.networks.smoothing import Smoothing
 from medtranslate.settings import Settings
 
 _STEM = 2
@@ -129,7 +129,7 @@ class ProgressionNetwork(nn.Module):
             get_conv_layer(3, coarse, fine, kernel_size=1, bias=True) for fine, coarse in pairs
         )
         self.up = nn.ModuleList(FilmBlock(fine, size) for fine, _ in pairs)
-        self.smooth = GaussianFilter(3, _SMOOTHING_VOXELS)
+        self.smooth = Smoothing(_SMOOTHING_VOXELS)
         self.velocity = get_conv_layer(3, widths[0], 3, bias=True)
         num_fine = 2 + (0 if settings.monotone else 1) + int(settings.growing_region)
         self.fine = get_conv_layer(3, widths[0], num_fine * _STEM**3, bias=True)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 import torch
@@ -20,10 +20,12 @@ from medtranslate.io.content import hash_input
 from medtranslate.io.documents import parse_document, read_document
 from medtranslate.preprocess.loading import affine_of, load_images, voxels_of
 from medtranslate.preprocess.preparation import (
+    CaseFiles,
     Prepared,
     hash_outputs,
     hash_settings,
     prepare,
+    used_files,
     used_versions,
 )
 from medtranslate.preprocess.registration import RegistrationReport
@@ -100,16 +102,7 @@ class PreparedCache:
         self._folder = folder
 
     def load_or_prepare(
-        self,
-        settings: PreprocessSettings,
-        *,
-        name: str,
-        source: Path,
-        target: Path | None = None,
-        mask: Path | None = None,
-        transform: Path | None = None,
-        label: Path | None = None,
-        later: Path | None = None,
+        self, settings: PreprocessSettings, *, name: str, **files: Unpack[CaseFiles]
     ) -> PreparedArrays:
         """The prepared case from the folder, or prepared now and kept; arguments as `prepare`.
 
@@ -118,12 +111,10 @@ class PreparedCache:
             GeometryError: As :func:`prepare`.
             VolumeWriteError: If the folder cannot be written.
         """
-        images = {"source": source, "target": target, "label": label, "later": later}
-        if settings.mask == "given":
-            images["mask"] = mask
-        inputs = {role: self._hash_image(path) for role, path in images.items() if path is not None}
-        if transform is not None and target is not None and settings.align == "transforms":
-            inputs["transform"] = hash_file(transform)
+        inputs = {
+            role: hash_file(path) if role == "transform" else self._hash_image(path)
+            for role, path in used_files(settings, files).items()
+        }
         made_from = {
             "inputs": inputs,
             "settings": hash_settings(settings),
@@ -133,16 +124,7 @@ class PreparedCache:
         found = _read_entry(entry)
         if found is not None:
             return found
-        prepared = prepare(
-            settings,
-            name=name,
-            source=source,
-            target=target,
-            mask=mask,
-            transform=transform,
-            label=label,
-            later=later,
-        )
+        prepared = prepare(settings, name=name, **files)
         arrays = PreparedArrays.from_prepared(prepared)
         self._folder.mkdir(parents=True, exist_ok=True)
         write_bytes(entry, _to_bytes(arrays))
@@ -167,13 +149,8 @@ def load_or_prepare(
     settings: PreprocessSettings,
     *,
     name: str,
-    source: Path,
-    target: Path | None = None,
-    mask: Path | None = None,
-    transform: Path | None = None,
-    label: Path | None = None,
-    later: Path | None = None,
     cache: Path | None = None,
+    **files: Unpack[CaseFiles],
 ) -> PreparedArrays:
     """A prepared case from the folder ``cache``, or prepared now; arguments as :func:`prepare`.
 
@@ -183,26 +160,8 @@ def load_or_prepare(
         VolumeWriteError: If the folder cannot be written.
     """
     if cache is not None:
-        return PreparedCache(cache).load_or_prepare(
-            settings,
-            name=name,
-            source=source,
-            target=target,
-            mask=mask,
-            transform=transform,
-            label=label,
-            later=later,
-        )
-    prepared = prepare(
-        settings,
-        name=name,
-        source=source,
-        target=target,
-        mask=mask,
-        transform=transform,
-        label=label,
-        later=later,
-    )
+        return PreparedCache(cache).load_or_prepare(settings, name=name, **files)
+    prepared = prepare(settings, name=name, **files)
     return PreparedArrays.from_prepared(prepared)
 
 

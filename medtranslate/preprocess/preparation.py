@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack, cast
 
 import numpy as np
 from monai.data.meta_tensor import MetaTensor
@@ -39,6 +39,27 @@ _NAMED_VERSIONS = (
 
 STEPS_REVISION = "2"
 """Raised whenever a step gives other voxels than before, so that no cache answers with old ones."""
+
+
+class CaseFiles(TypedDict, total=False):
+    """The files of one case, as keywords; None is the same as absent.
+
+    Attributes:
+        source: Scan that goes in.
+        target: Scan to compare with.
+        mask: Given mask, used if the settings' ``mask`` is ``given``.
+        transform: ITK file, points of the source to points of the target, used if the settings'
+            ``align`` is ``transforms``.
+        label: Labelled region of the source, on its grid.
+        later: Labelled region of the target, on its grid.
+    """
+
+    source: Required[Path]
+    target: Path | None
+    mask: Path | None
+    transform: Path | None
+    label: Path | None
+    later: Path | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,44 +141,20 @@ def build_chain(settings: PreprocessSettings) -> Compose:
     return Compose(steps)
 
 
-def prepare(
-    settings: PreprocessSettings,
-    *,
-    name: str,
-    source: Path,
-    target: Path | None = None,
-    mask: Path | None = None,
-    transform: Path | None = None,
-    label: Path | None = None,
-    later: Path | None = None,
-) -> Prepared:
+def prepare(settings: PreprocessSettings, *, name: str, **files: Unpack[CaseFiles]) -> Prepared:
     """Load one case and bring it onto the model grid in normalised units.
 
     Args:
         settings: Which steps.
         name: Names the case in messages.
-        source: Scan that goes in.
-        target: Scan to compare with; nothing about the source depends on it.
-        mask: Given mask, used if ``settings.mask`` is ``given``.
-        transform: ITK file, points of the source to points of the target, used if
-            ``settings.align`` is ``transforms``.
-        label: Labelled region of the source, on its grid.
-        later: Labelled region of the target, on its grid.
+        **files: As :class:`CaseFiles` says; nothing about the source depends on the target.
 
     Raises:
         VolumeReadError: If a file cannot be used or a mask or scale cannot be found.
         GeometryError: If grids do not fit together.
     """
-    files = {
-        "source": source,
-        "target": target,
-        "mask": mask if settings.mask == "given" else None,
-        "transform": transform if settings.align == "transforms" and target is not None else None,
-        "label": label,
-        "later": later if target is not None else None,
-    }
     chain = build_chain(settings)
-    data = run_chain(chain, {"name": name, **{k: v for k, v in files.items() if v is not None}})
+    data = run_chain(chain, {"name": name, **used_files(settings, files)})
     return Prepared(
         name=name,
         source=data["source"],
@@ -173,6 +170,17 @@ def prepare(
         label=data.get("label"),
         later=data.get("later"),
     )
+
+
+def used_files(settings: PreprocessSettings, files: CaseFiles) -> dict[str, Path]:
+    """The files that the settings make use of, by role."""
+    unused: set[str] = set() if settings.mask == "given" else {"mask"}
+    if settings.align != "transforms":
+        unused.add("transform")
+    if files.get("target") is None:
+        unused |= {"transform", "later"}
+    given = cast("Mapping[str, Path | None]", files)
+    return {role: path for role, path in given.items() if path is not None and role not in unused}
 
 
 # A MONAI dictionary holds tensors, paths and reports under their keys.

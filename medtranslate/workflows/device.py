@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from medtranslate.methods.base import Batch
 from medtranslate.pipeline import Pipeline
@@ -29,11 +30,13 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
         precision = "bf16-mixed" if fast else "32-true"
     if processes.count == 1:
         return Fabric(accelerator="auto", devices=1, precision=precision)
+    # What the processes agree on as programs goes by gloo, so that none waits for its GPU.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     fabric = Fabric(
         accelerator="auto",
         devices=processes.count_here,
         num_nodes=processes.num_machines,
-        strategy="ddp",
+        strategy=DDPStrategy(process_group_backend=backend),
         precision=precision,
     )
     fabric.launch()
@@ -44,7 +47,9 @@ def send_batch(fabric: Fabric, batch: Batch) -> Batch:
     """A batch on the device of ``fabric``; a GPU copies it while it computes."""
     device = fabric.device
     if device.type == "cuda":
-        batch = {key: tensor.pin_memory() for key, tensor in batch.items()}
+        batch = {
+            key: tensor if tensor.is_cuda else tensor.pin_memory() for key, tensor in batch.items()
+        }
     return {key: tensor.to(device, non_blocking=True) for key, tensor in batch.items()}
 
 
@@ -52,6 +57,11 @@ def agree_on_most(fabric: Fabric, values: Sequence[float]) -> list[float]:
     """The largest of each value over the processes that train together."""
     if fabric.world_size == 1:
         return list(values)
-    told = torch.tensor(values, dtype=torch.float64, device=fabric.device)
-    most = fabric.all_reduce(told, reduce_op="max")
-    return [float(value) for value in most]
+    most = torch.tensor(values, dtype=torch.float64)
+    torch.distributed.all_reduce(most, op=torch.distributed.ReduceOp.MAX)
+    return most.tolist()
+
+
+def steps_between_reads(fabric: Fabric) -> int:
+    """After how many steps the program waits to learn what became of them."""
+    return 1 if fabric.device.type == "cpu" else 10

@@ -154,7 +154,10 @@ class Forecaster:
 def _need_region(prepared: Prepared) -> torch.Tensor:
     """Today's region on the model grid, ``(1, i, j, k)``."""
     if prepared.label is None:
-        raise ConfigError("this model grows a labelled region; give today's with --region MASK")
+        raise ConfigError(
+            "this model grows a labelled region; give today's with --region MASK, or label it in"
+            " the dataset as its training was"
+        )
     return torch.from_numpy(voxels_of(prepared.label))[None]
 
 

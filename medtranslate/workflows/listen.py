@@ -19,6 +19,7 @@ from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.translate_series import translate_series
 
 try:
+    from medtranslate.io.dicom.connections import MAX_INSTANCE_BYTES
     from medtranslate.io.dicom.network import Address, receive, send_files
     from medtranslate.io.dicom.tls import TlsFiles, make_receiving_context, make_sending_context
     from medtranslate.workflows.spool import Spool, SpooledSeries
@@ -138,6 +139,7 @@ def listen(
             callers=route.callers,
             require_title=route.require_title,
             tls=tls,
+            max_bytes=min(MAX_INSTANCE_BYTES, route.spool_bytes),
         ) as port:
             how = "" if tls is None else " with TLS"
             tell(f"listening at {route.host}:{port}{how}; stop with Ctrl-C")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from medtranslate import __version__
 from medtranslate.errors import ConfigError, DatasetError, GeometryError
 from medtranslate.io import read_volume, write_volume
 from medtranslate.io.atomic import write_json, write_text
-from medtranslate.io.documents import read_document
 from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.metrics.margins import (
     MarginCurve,
@@ -27,7 +26,8 @@ from medtranslate.report.planning import render_plan
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.volume import Volume
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.simulate import NOTE, SIMULATION_FILE
+from medtranslate.workflows.simulate import NOTE
+from medtranslate.workflows.simulated_folder import read_simulated_region
 
 LEVELS = (0.1, 0.5, 0.9)
 """Probabilities whose region is written."""
@@ -35,6 +35,7 @@ LEVELS = (0.1, 0.5, 0.9)
 PLAN_COLUMNS = ("time", "kind", "coverage", "margin_mm", "covered", "volume_ml")
 CURVE_COLUMNS = ("time", "kind", "margin_mm", "covered")
 
+_LARGEST_MARGIN_MM = 2000.0
 _DESCRIPTION = f"SYNTHETIC medtranslate {__version__} - simulated plan - research use only"
 
 
@@ -57,15 +58,18 @@ def parse_margin(text: str) -> float:
     """Millimetres from ``30mm`` or ``30``.
 
     Raises:
-        ConfigError: If it is something else, or not above 0.
+        ConfigError: If it is something else, not above 0, or longer than a person.
 
     Example:
         >>> parse_margin("12.5mm")
         12.5
     """
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(?:mm)?", text.strip())
-    if match is None or float(match[1]) <= 0:
-        raise ConfigError(f"--margin-max {text}: expected millimetres above 0, as in 30mm")
+    if match is None or not 0 < float(match[1]) <= _LARGEST_MARGIN_MM:
+        raise ConfigError(
+            f"--margin-max {text}: expected millimetres above 0, at most {_LARGEST_MARGIN_MM:g},"
+            " as in 30mm"
+        )
     return float(match[1])
 
 
@@ -89,24 +93,22 @@ def plan(
         progress: Told how far things are.
 
     Raises:
-        DatasetError: If ``folder`` holds no simulation, or ``out`` holds anything.
-        GeometryError: If the anatomy lies on another grid.
+        DatasetError: If ``folder`` holds no sound simulation, or ``out`` holds anything.
+        GeometryError: If the anatomy, or a later region, lies on another grid.
     """
     progress = progress or NoProgress()
-    simulation = _read_simulation(folder)
+    simulated = read_simulated_region(folder)
+    simulation, today, chances = simulated.record, simulated.today, simulated.chances
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"--out {out}: is not an empty folder; give the name of a new one")
     key = load_signing_key()
-    today = read_volume(folder / "today" / "region.nii.gz")
-    chances = _read_chances(folder, list(simulation["Times"]))
     distances = _measure_distances(today, barrier, margin_max_mm)
     sidecar = {"Note": NOTE, "Synthetic": True, "Simulation": simulation, "Coverage": coverage}
     rows: list[dict[str, Cell]] = []
     curves: dict[tuple[str, str], MarginCurve] = {}
-    progress.stage("plan", len(simulation["Times"]))
-    for number, time in enumerate(simulation["Times"]):
+    progress.stage("plan", len(chances))
+    for number, (time, chance) in enumerate(chances.items()):
         progress.update(number, time)
-        chance = chances[time]
         for level in LEVELS:
             path = out / time / f"region_p{round(100 * level)}.nii.gz"
             _write_mask(path, chance >= level, today, {**sidecar, "Probability": level})
@@ -134,7 +136,7 @@ def plan(
         rows,
         curves,
         coverage=coverage,
-        title=str(simulation["Sources"][0]),
+        title=simulated.source,
         note=NOTE,
         warnings=simulation["Warnings"],
     )
@@ -142,38 +144,8 @@ def plan(
     write_json(out / "plan.json", {**sidecar, "Rows": rows})
     record = describe_run("medtranslate plan", model_sha256=simulation["ModelSha256"])
     sign_outputs(out, since={}, record=record, key=key)
-    progress.update(len(simulation["Times"]))
+    progress.update(len(chances))
     return Plan(out, coverage, tuple(rows))
-
-
-def _read_simulation(folder: Path) -> dict[str, Any]:
-    path = folder / SIMULATION_FILE
-    try:
-        data = read_document(path)
-        if not {"Times", "Sources", "Warnings", "ModelSha256"} <= set(data):
-            raise ValueError("keys are missing")
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{folder}: holds no simulation ({SIMULATION_FILE} is absent or damaged); give the"
-            " folder that 'medtranslate simulate ... --out DIR' wrote"
-        ) from error
-    if data.get("Region") is None:
-        raise DatasetError(
-            f"{folder}: no region was followed, so there is nothing to plan around; simulate again"
-            " with --region MASK"
-        )
-    return dict(data)
-
-
-def _read_chances(folder: Path, times: Sequence[str]) -> dict[str, np.ndarray]:
-    chances = {time: read_volume(folder / time / "region.nii.gz").voxels for time in times}
-    gone = [time for time, chance in chances.items() if not chance.any()]
-    if gone:
-        raise DatasetError(
-            f"{folder}: the region is gone at {', '.join(gone)}, so there is nothing to cover;"
-            " simulate other times"
-        )
-    return chances
 
 
 def _measure_distances(

@@ -24,7 +24,8 @@ from medtranslate.inference.settings import InferenceChoices
 from medtranslate.inference.spread import measure_spread
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
 from medtranslate.metrics.calibration import Calibration
-from medtranslate.networks.generator import CorrectionNetwork, Generator
+from medtranslate.networks.correction import CorrectionNetwork
+from medtranslate.networks.generator import Generator
 from medtranslate.networks.inputs import NUM_CHANNELS
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ SPLIT_HASH_KEY = "split hash"
 """Key of a summary's ``split`` that holds the first digits of the split's hash."""
 
 _EVALUATION = "evaluation"
+_LARGEST_SCORE = 1e30
 HASH_DIGITS = 12
 
 
@@ -78,7 +80,7 @@ def read_run_scores(path: Path) -> RunScores:
     split_hash, assignment = _read_split(run, summary)
     try:
         subjects = {str(row["case"]): str(row["subject"]) for row in summary["per_case"]}
-        numbers, words = protocol["numbers"], dict(protocol["words"])
+        numbers, words = protocol["numbers"], _read_words(protocol["words"])
         is_ct = summary["intensity_unit"] == "HU"
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
@@ -94,6 +96,10 @@ def read_run_scores(path: Path) -> RunScores:
         assignment=assignment,
         values=_read_volumes(folder / "volumes.csv", subjects),
     )
+
+
+def _read_words(found: Mapping[str, object]) -> dict[str, str]:
+    return {str(topic): str(sentence) for topic, sentence in dict(found).items()}
 
 
 def _read_protocol(numbers: object, *, where: Path) -> Protocol:
@@ -121,14 +127,24 @@ def _read_volumes(path: Path, subjects: Mapping[str, str]) -> dict[str, dict[str
     """Measure to person to value; whose case is whose is the summary's to say."""
     try:
         rows = [row for _, row in read_table(path)]
-        values = {name: {row["case"]: float(row[name]) for row in rows} for name in MEASURES}
+        values = {name: {row["case"]: _read_score(row[name]) for row in rows} for name in MEASURES}
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: is not a table of scores ({error}); score again") from error
+    if not rows:
+        raise DatasetError(f"{path}: holds no scores; score again")
     if set(values["psnr"]) != set(subjects) or len(rows) != len(subjects):
         raise DatasetError(
             f"{path}: has other cases than summary.json beside it; score again into an empty folder"
         )
     return {name: mean_by_subject(cases, subjects) for name, cases in values.items()}
+
+
+def _read_score(text: str) -> float:
+    """A score; what no measure gives would spoil every mean. A PSNR may be infinite."""
+    value = float(text)
+    if math.isnan(value) or _LARGEST_SCORE < abs(value) < math.inf:
+        raise ValueError(f"{text} is no score")
+    return value
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,40 @@ class Simulation:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Today:
+    """What is known of a person today.
+
+    Attributes:
+        scan: The baseline.
+        region: Mask or segmentation on the baseline's grid; the whole patient is followed if None.
+        region_values: Values of ``region`` that are followed; every one above 0 if empty.
+        covariates: What is known beside scans; what is left out is missing.
+        history: Scans from before the baseline.
+    """
+
+    scan: Path
+    region: Path | None = None
+    region_values: tuple[int, ...] = ()
+    covariates: Covariates = field(default_factory=dict)
+    history: Sequence[PastScan] = ()
+
+
+@dataclass(frozen=True)
+class FutureChoices:
+    """What is simulated.
+
+    Attributes:
+        times: How far ahead.
+        samples: Futures drawn for the spread; 0 for none.
+        seed: Seed of the noise they are drawn by.
+    """
+
+    times: tuple[Duration, ...]
+    samples: int = 20
+    seed: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class _Baseline:
     today: Volume
@@ -105,48 +139,14 @@ def simulate(
         DatasetError: If the baseline is of another contrast, or ``out`` holds anything.
         GeometryError: If the region lies on another grid.
     """
-    progress = progress or NoProgress()
     forecaster = load_forecaster(model)
     _check_contrast(forecaster, baseline)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"--out {out}: is not an empty folder; give the name of a new one")
     key = load_signing_key()
-    start = _prepare(forecaster, baseline, region, covariates or {}, history)
-    warnings = forecaster.warnings(start.prepared)
-    far = [span.text for span in times if forecaster.is_extrapolation(span.years)]
-    if far:
-        warnings.append(
-            f"{', '.join(far)}: far beyond the longest interval in training"
-            f" ({forecaster.longest_years:.2g} years); marked as extrapolation"
-        )
-    shared = _describe(forecaster, baseline, region, covariates or {}, samples, seed, start)
-    shared |= _describe_history(history, start.speed)
-    speeds = start.speed * forecaster.speeds.draw(samples, seed=seed)
-    rows, frames = [], [_frame(start.today.voxels, start, "today", 0.0)]
-    progress.stage("simulate", len(times))
-    for number, span in enumerate(times):
-        progress.update(number, span.text)
-        row, scan = _write_time(forecaster, start, span, speeds, out, shared)
-        rows.append(row)
-        frames.append(_frame(scan, start, span.text, span.years))
-    today = Volume(start.region.astype(np.uint8)[None], start.today.geometry, None, "label")
-    write_volume(out / "today" / "region.nii.gz", today, sidecar=shared, description=_DESCRIPTION)
-    first = _row(forecaster, start, Duration("today", 0.0), [_volume_ml(start, start.region)])
-    table = [first, *rows]
-    write_text(out / "trajectory.csv", format_csv(TRAJECTORY_COLUMNS, table))
-    page = render_trajectory(
-        table,
-        frames,
-        title=name_scan(baseline),
-        note=NOTE,
-        warnings=warnings,
-        aspect=_aspect(start),
-    )
-    write_text(out / "simulation.html", page)
-    write_json(
-        out / SIMULATION_FILE,
-        {**shared, "Times": {s.text: s.years for s in times}, "Warnings": warnings},
-    )
+    today = Today(baseline, region, covariates=covariates or {}, history=history)
+    choices = FutureChoices(tuple(times), samples, seed)
+    simulation = write_futures(forecaster, today, choices, out, progress=progress or NoProgress())
     inputs = {"baseline": baseline} | ({} if region is None else {"region": region})
     inputs |= {f"history {n}": past.path for n, past in enumerate(history, start=1)}
     record = describe_run(
@@ -156,6 +156,68 @@ def simulate(
         inputs={role: hash_content(path) for role, path in inputs.items()},
     )
     sign_outputs(out, since={}, record=record, key=key)
+    return simulation
+
+
+def write_futures(
+    forecaster: Forecaster,
+    today: Today,
+    choices: FutureChoices,
+    out: Path,
+    *,
+    progress: Progress,
+) -> Simulation:
+    """Simulate one person and write all of it but the manifest; see :func:`simulate`.
+
+    Args:
+        forecaster: The model.
+        today: The person.
+        choices: What is simulated.
+        out: Folder to fill.
+        progress: Told how far things are.
+
+    Raises:
+        ConfigError: If a covariate is unknown, or the model needs a region.
+        DatasetError: If the region is empty.
+        GeometryError: If it lies on another grid.
+    """
+    times = choices.times
+    start = _prepare(forecaster, today)
+    warnings = forecaster.warnings(start.prepared)
+    far = [span.text for span in times if forecaster.is_extrapolation(span.years)]
+    if far:
+        warnings.append(
+            f"{', '.join(far)}: far beyond the longest interval in training"
+            f" ({forecaster.longest_years:.2g} years); marked as extrapolation"
+        )
+    shared = _describe(forecaster, today, choices, start)
+    shared |= _describe_history(today.history, start.speed)
+    speeds = start.speed * forecaster.speeds.draw(choices.samples, seed=choices.seed)
+    rows, frames = [], [_frame(start.today.voxels, start, "today", 0.0)]
+    progress.stage("simulate", len(times))
+    for number, span in enumerate(times):
+        progress.update(number, span.text)
+        row, scan = _write_time(forecaster, start, span, speeds, out, shared)
+        rows.append(row)
+        frames.append(_frame(scan, start, span.text, span.years))
+    region = Volume(start.region.astype(np.uint8)[None], start.today.geometry, None, "label")
+    write_volume(out / "today" / "region.nii.gz", region, sidecar=shared, description=_DESCRIPTION)
+    first = _row(forecaster, start, Duration("today", 0.0), [_volume_ml(start, start.region)])
+    table = [first, *rows]
+    write_text(out / "trajectory.csv", format_csv(TRAJECTORY_COLUMNS, table))
+    page = render_trajectory(
+        table,
+        frames,
+        title=name_scan(today.scan),
+        note=NOTE,
+        warnings=warnings,
+        aspect=_aspect(start),
+    )
+    write_text(out / "simulation.html", page)
+    write_json(
+        out / SIMULATION_FILE,
+        {**shared, "Times": {s.text: s.years for s in times}, "Warnings": warnings},
+    )
     progress.update(len(times))
     return Simulation(out, tuple(table), tuple(warnings))
 
@@ -173,43 +235,45 @@ def _check_contrast(forecaster: Forecaster, baseline: Path) -> None:
         )
 
 
-def _prepare(
-    forecaster: Forecaster,
-    baseline: Path,
-    region: Path | None,
-    covariates: Covariates,
-    history: Sequence[PastScan],
-) -> _Baseline:
-    today = read_volume(baseline)
-    if region is not None:
-        mask = read_volume(region)
-        if not mask.geometry.matches(today.geometry):
-            raise GeometryError(
-                f"--region {region.name}: lies on another grid than the baseline (region "
-                f"{mask.geometry.describe()}; baseline {today.geometry.describe()}). Resample it"
-            )
-        if not (mask.voxels > 0).any():
-            raise DatasetError(f"--region {region.name}: holds no voxel above 0")
+def _prepare(forecaster: Forecaster, today: Today) -> _Baseline:
+    scan = read_volume(today.scan)
+    values = today.region_values
+    given = None if today.region is None else _read_region(today.region, scan, values=values)
     prepared = prepare(
-        # A mask that is given holds the region alone, whatever values training picked.
-        forecaster.pipeline.preprocess.model_copy(update={"region_values": ()}),
-        name=name_scan(baseline),
-        source=baseline,
-        label=region,
+        # What is given holds its own region, whatever values training picked.
+        forecaster.pipeline.preprocess.model_copy(update={"region_values": values}),
+        name=name_scan(today.scan),
+        source=today.scan,
+        label=today.region,
     )
-    inside = native_mask(prepared) if region is None else read_volume(region).voxels > 0
-    foresight = forecaster.look_ahead(prepared, covariates)
+    inside = native_mask(prepared) if given is None else given
+    foresight = forecaster.look_ahead(prepared, today.covariates)
     speed = 1.0
-    if history:
+    if today.history:
         speed = observe_speed(
             foresight,
-            history,
+            today.history,
             settings=forecaster.pipeline.preprocess,
-            baseline=baseline,
-            name=name_scan(baseline),
+            baseline=today.scan,
+            name=name_scan(today.scan),
         )
-    name = "patient" if region is None else "region"
-    return _Baseline(today, prepared, inside, name, foresight, speed)
+    name = "patient" if today.region is None else "region"
+    return _Baseline(scan, prepared, inside, name, foresight, speed)
+
+
+def _read_region(path: Path, scan: Volume, *, values: tuple[int, ...]) -> np.ndarray:
+    """Where the region is, on the baseline's grid."""
+    mask = read_volume(path)
+    if not mask.geometry.matches(scan.geometry):
+        raise GeometryError(
+            f"--region {path.name}: lies on another grid than the baseline (region "
+            f"{mask.geometry.describe()}; baseline {scan.geometry.describe()}). Resample it"
+        )
+    inside = np.isin(mask.voxels, values) if values else mask.voxels > 0
+    if not inside.any():
+        wanted = f"of {', '.join(map(str, values))}" if values else "above 0"
+        raise DatasetError(f"--region {path.name}: holds no voxel {wanted}")
+    return inside
 
 
 def _describe_history(history: Sequence[PastScan], speed: float) -> dict[str, Any]:
@@ -309,24 +373,18 @@ def _volume_ml(start: _Baseline, region: np.ndarray) -> float:
 
 
 def _describe(
-    forecaster: Forecaster,
-    baseline: Path,
-    region: Path | None,
-    covariates: Covariates,
-    samples: int,
-    seed: int,
-    start: _Baseline,
+    forecaster: Forecaster, today: Today, choices: FutureChoices, start: _Baseline
 ) -> dict[str, Any]:
     """What every sidecar of the simulation says."""
     pipeline = forecaster.pipeline
     return {
         "Note": NOTE,
         "Synthetic": True,
-        "Sources": [name_scan(baseline)],
-        "Region": None if region is None else name_scan(region),
-        "Covariates": dict(covariates),
-        "Samples": samples,
-        "Seed": seed,
+        "Sources": [name_scan(today.scan)],
+        "Region": None if today.region is None else name_scan(today.region),
+        "Covariates": dict(today.covariates),
+        "Samples": choices.samples,
+        "Seed": choices.seed,
         "Speeds": forecaster.speeds.to_json(),
         "LongestTrainingIntervalYears": forecaster.longest_years,
         "ModelSha256": forecaster.model.sha256,

@@ -56,8 +56,10 @@ class Sizing:
         device = "the GPU" if torch.cuda.is_available() else f"{torch.get_num_threads()} cores"
         return (
             f"{_sizes(self.pipeline)}{reduced}; {size.dimensions}, {train.batch_size} a batch:"
-            f" {self.cost.seconds:.3g} s an update on {device}, {about}{self.num_steps:,} updates"
-            f" in {seconds / 60:.3g} min, {self.cost.num_bytes / 1e9:.2g} GB beside the scans"
+            f" {self.cost.seconds:.3g} s an update on {device}"
+            f" ({self.cost.share_of_rate:.0%} of its rate of matrix products), {about}"
+            f"{self.num_steps:,} updates in {seconds / 60:.3g} min,"
+            f" {self.cost.num_bytes / 1e9:.2g} GB beside the scans"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class Sizing:
             "seconds_per_step": self.cost.seconds,
             "num_steps": self.num_steps,
             "memory_bytes": self.cost.num_bytes,
+            "share_of_product_rate": self.cost.share_of_rate,
             "reduced": self.pipeline != self.wanted,
         }
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from medtranslate.io.dicom.files import MAX_FILES
 from medtranslate.io.dicom.network import Arrival
 
 _SETTLE_SECONDS = 2.0
@@ -70,7 +71,7 @@ class Spool:
             Whether there was room.
         """
         with self._lock:
-            if self.num_bytes + len(arrival.data) > self._max_bytes:
+            if self.num_bytes + len(arrival.data) > self._max_bytes or self._is_full():
                 return False
             series = self._incoming.get(arrival.series_uid) or self._begin(arrival.series_uid)
             names = list(series.sizes)
@@ -84,6 +85,10 @@ class Spool:
             series.last = self._clock()
             series.open.add(arrival.association)
             return True
+
+    def _is_full(self) -> bool:
+        """Whether there are as many files as are looked at in one place, however small."""
+        return sum(len(one.sizes) for one in self._incoming.values()) >= MAX_FILES
 
     def close(self, association: int) -> None:
         """A connection has ended."""

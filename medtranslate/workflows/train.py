@@ -34,7 +34,14 @@ from medtranslate.settings import format_yaml
 from medtranslate.volume import IntensityScale
 from medtranslate.workflows.calibration import UNCERTAINTY_KEY, calibrate_weights
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
-from medtranslate.workflows.device import ALONE, agree_on_most, make_fabric, send_batch
+from medtranslate.workflows.compilation import choose_compilation
+from medtranslate.workflows.device import (
+    ALONE,
+    agree_on_most,
+    make_fabric,
+    send_batch,
+    steps_between_reads,
+)
 from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import DATA_KEY, describe_data, describe_model
@@ -236,6 +243,7 @@ def _run_loop(
         progress=progress,
         agree=partial(agree_on_most, fabric),
         send=partial(send_batch, fabric),
+        read_every=steps_between_reads(fabric),
     )
     return loop.run(resume=resume)
 
@@ -256,8 +264,11 @@ def _start_translation(
 
     share = Share(fabric.global_rank, fabric.world_size)
     # Before the method takes the generator to its device: the scans are on the CPU.
-    sampler = make_sampler(pipeline, cohort, prepared, generator, share=share)
+    sampler = make_sampler(pipeline, cohort, prepared, generator, share=share, device=fabric.device)
     method = build_method(pipeline, generator, fabric)
+    mode = choose_compilation(pipeline, fabric)
+    if mode is not None:
+        method.compile(mode)
     validation = _Validation(pipeline, fabric, cohort, prepared)
     return TrainingTask(method, sampler, lambda _: validation(method), describe)
 

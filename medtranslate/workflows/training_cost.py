@@ -19,6 +19,7 @@ from medtranslate.inference.memory import free_bytes
 from medtranslate.methods.base import AbstractMethod, Batch
 from medtranslate.pipeline import Pipeline, build_generator, build_method
 from medtranslate.workflows.device import make_fabric, send_batch
+from medtranslate.workflows.product_rate import count_operations, measure_product_rate, wait_for
 
 MEASURED_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Parts of the training at which an update is timed: an adversary that enters late costs late."""
@@ -43,10 +44,12 @@ class TrainingCost:
     Attributes:
         seconds: Mean over the course of the training.
         num_bytes: Peak memory beside the prepared scans, estimated.
+        share_of_rate: Its operations a second over those of matrix products, measured too.
     """
 
     seconds: float
     num_bytes: int
+    share_of_rate: float
 
 
 def measure_training(pipeline: Pipeline) -> TrainingCost:
@@ -60,11 +63,38 @@ def measure_training(pipeline: Pipeline) -> TrainingCost:
     fabric = make_fabric(pipeline)
     num_bytes = estimate_training_memory(pipeline, fabric)
     _refuse_beyond(num_bytes, pipeline, fabric)
+    seconds = time_updates(pipeline, fabric)
+    share = count_update(pipeline, fabric) / seconds / measure_product_rate(fabric)
+    return TrainingCost(seconds, num_bytes, share)
+
+
+def time_updates(pipeline: Pipeline, fabric: Fabric, mode: str | None = None) -> float:
+    """Mean seconds of an update over the course of a training, of an untrained method.
+
+    Args:
+        pipeline: What is trained, on random patches of its size.
+        fabric: On which device.
+        mode: Of ``torch.compile``; as it comes if None.
+    """
     method = _build(pipeline, fabric)
+    if mode is not None:
+        method.compile(mode)
     batch = _draw_batch(pipeline.train.batch_size, pipeline.train.patch_size, fabric)
     method.update(batch, progress=MEASURED_AT[-1])
-    seconds = [_time(partial(method.update, batch, progress=part)) for part in MEASURED_AT]
-    return TrainingCost(sum(seconds) / len(seconds), num_bytes)
+    seconds = [
+        _time(partial(method.update, batch, progress=part), fabric.device) for part in MEASURED_AT
+    ]
+    return sum(seconds) / len(seconds)
+
+
+def count_update(pipeline: Pipeline, fabric: Fabric) -> float:
+    """Mean operations of an update over the course of a training; they grow with the voxels."""
+    method, edge = _build(pipeline, fabric), _edges(pipeline)[0]
+    batch = _draw_batch(1, (edge,) * 3, fabric)
+    counts = [
+        count_operations(partial(method.update, batch, progress=part)) for part in MEASURED_AT
+    ]
+    return sum(counts) / len(counts) * _count_voxels(pipeline) / edge**3
 
 
 def need_training_memory(pipeline: Pipeline, fabric: Fabric) -> None:
@@ -96,13 +126,18 @@ def estimate_training_memory(pipeline: Pipeline, fabric: Fabric) -> int:
     What is kept grows linearly with the voxels; two small patches give the line.
     """
     method = _build(pipeline, fabric)
-    divisor = pipeline.method.generator.divisor
-    edges = [-(-edge // divisor) * divisor for edge in (_SMALL_EDGE, _SMALL_EDGE + 16)]
+    edges = _edges(pipeline)
     small, large = (_count_kept(method, fabric, edge) for edge in edges)
     a_voxel = (large - small) / (edges[1] ** 3 - edges[0] ** 3)
     kept = small + a_voxel * (_count_voxels(pipeline) - edges[0] ** 3)
     num_weights = sum(weight.numel() for weight in method.generator.parameters())
     return int(_SHARE_BEYOND_KEPT * max(kept, small) + _BYTES_A_WEIGHT * num_weights)
+
+
+def _edges(pipeline: Pipeline) -> list[int]:
+    """Of two small cubes that the network takes."""
+    divisor = pipeline.method.generator.divisor
+    return [-(-edge // divisor) * divisor for edge in (_SMALL_EDGE, _SMALL_EDGE + 16)]
 
 
 def _count_voxels(pipeline: Pipeline) -> int:
@@ -162,9 +197,8 @@ def _draw_batch(number: int, size: tuple[int, int, int], fabric: Fabric) -> Batc
     return send_batch(fabric, batch)
 
 
-def _time(update: Callable[[], object]) -> float:
+def _time(update: Callable[[], object], device: torch.device) -> float:
     began = time.perf_counter()
     update()
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    wait_for(device)
     return time.perf_counter() - began

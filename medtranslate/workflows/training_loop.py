@@ -21,6 +21,7 @@ from medtranslate.pipeline import TrainingSettings
 from medtranslate.workflows.interruption import StopRequested, StopWatch
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.training_log import TrainingLog
+from medtranslate.workflows.unread import ToldStep, UnreadSteps
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -65,13 +66,16 @@ class TrainingLoop:
         progress: Progress,
         agree: Callable[[Sequence[float]], list[float]] = list,
         send: Callable[[Batch], Batch] = dict,
+        read_every: int = 1,
     ) -> None:
         """``folder`` is the run folder; checkpoints and logs go below it.
 
         ``agree`` gives the largest of each value over the processes that train together; ``send``
-        brings a batch to where the method learns.
+        brings a batch to where the method learns. After ``read_every`` steps, 1 or 10, the program
+        waits for the device to tell what became of them.
         """
         self._agree, self._send = agree, send
+        self._read_every, self._unread = read_every, UnreadSteps()
         self._method = method
         self._sampler = sampler
         self._settings = settings
@@ -81,7 +85,9 @@ class TrainingLoop:
         self._progress = progress
         self._state = _State()
         self._best: dict[str, Tensor] = {}
+        self._num_skipped = 0
         self._told_skipped = False
+        self._loss = float("nan")
 
     def run(self, *, resume: bool) -> dict[str, Tensor]:
         """Train to the end; the best averaged weights by validation score.
@@ -109,9 +115,10 @@ class TrainingLoop:
             closing(self._sampler.batches(self._state.step)) as batches,
         ):
             while True:
-                self._agree_with_others(watch)
+                self._agree_with_others(watch, log)
                 # A training that was stopped in a validation begins with it when it goes on.
                 if self._is_validation_due():
+                    self._read(log)
                     with watch.droppable():
                         started = time.monotonic()
                         scores, picture = self._validate(self._method)
@@ -119,28 +126,39 @@ class TrainingLoop:
                     log.add_validation(self._state.step, scores, picture)
                     self._state.seconds += time.monotonic() - started
                     self._save()
-                    self._agree_with_others(watch)
+                    self._agree_with_others(watch, log)
                 if self._fraction() >= 1:
                     return
                 self._advance(self._send(next(batches)), log)
 
-    def _agree_with_others(self, watch: StopWatch) -> None:
+    def _agree_with_others(self, watch: StopWatch, log: TrainingLog) -> None:
         """All processes stop after the same step, and count the same time."""
         asked, self._state.seconds = self._agree([watch.asked, self._state.seconds])
         if asked:
+            self._read(log)
             raise StopRequested(int(asked))
 
     def _advance(self, batch: dict[str, Tensor], log: TrainingLog) -> None:
         started = time.monotonic()
-        num_skipped = self._method.num_skipped
         terms = self._method.update(batch, progress=self._fraction())
-        if self._method.num_skipped > num_skipped:
-            self._tell_skipped(log)
+        self._unread.add(self._state.step, terms, self._method.num_skipped)
         self._state.step += 1
         self._state.seconds += time.monotonic() - started
-        log.add_terms(self._state.step, self._state.seconds, terms, self._method.num_skipped)
+        if self._state.step % self._read_every == 0:
+            self._read(log)
         done = self._state.step if self._settings.num_steps else self._state.seconds
-        self._progress.update(done, f"loss {terms['loss']:.4f}  best {self._describe_best()}")
+        self._progress.update(done, f"loss {self._loss:.4f}  best {self._describe_best()}")
+
+    def _read(self, log: TrainingLog) -> None:
+        """Wait for the steps that nobody waited for yet, and write down what became of them."""
+        started = time.monotonic()
+        told = self._unread.read()
+        self._state.seconds += time.monotonic() - started
+        for one in told:
+            if one.num_skipped > self._num_skipped:
+                self._tell_skipped(one, log)
+            self._num_skipped, self._loss = one.num_skipped, one.terms["loss"]
+            log.add_terms(one.step + 1, self._state.seconds, dict(one.terms), one.num_skipped)
 
     def _fraction(self) -> float:
         if self._settings.num_steps is not None:
@@ -174,12 +192,13 @@ class TrainingLoop:
             return
         _, saved = newest
         self._method.load_state(saved["method"])
+        self._num_skipped = int(self._method.num_skipped)
         self._best = saved["best"]
         self._state = _State(**saved["loop"])
 
-    def _tell_skipped(self, log: TrainingLog) -> None:
+    def _tell_skipped(self, told: ToldStep, log: TrainingLog) -> None:
         """Name the batch of an update that was left out; stop if there were too many."""
-        step, count = self._state.step, self._method.num_skipped
+        step, count = told.step, told.num_skipped
         batch = self._sampler.describe(step)
         log.add_skipped(step, batch)
         if not self._told_skipped:

@@ -26,6 +26,7 @@ from medtranslate.workflows.cohort import Cohort
 from medtranslate.workflows.cohort_change import COHORT_CHANGE_KEY, measure_cohort_mean
 from medtranslate.workflows.foresight import Foresight, look_ahead
 from medtranslate.workflows.pacing import PacedPerson, fit_speed
+from medtranslate.workflows.residence import place_scans
 from medtranslate.workflows.speeds import SPEEDS_KEY, measure_speeds
 from medtranslate.workflows.training_loop import mean_scores
 from medtranslate.workflows.training_scores import draw_panels, score_on_grid
@@ -61,7 +62,7 @@ def start_progression(
     torch.manual_seed(pipeline.train.seed)
     network = build_progression_network(pipeline, num_conditions=code.size)
     method = build_progression(pipeline, network, fabric)
-    sampler = _make_sampler(pipeline, trained, prepared, code)
+    sampler = _make_sampler(pipeline, trained, prepared, code, device=fabric.device)
     watched = [cohort.pairs[case.name] for case in cohort.part("val")]
 
     def validate(_: object) -> tuple[dict[str, float], np.ndarray | None]:
@@ -110,7 +111,12 @@ def start_progression(
 
 
 def _make_sampler(
-    pipeline: Pipeline, pairs: list[VisitPair], prepared: People, code: ConditionCode
+    pipeline: Pipeline,
+    pairs: list[VisitPair],
+    prepared: People,
+    code: ConditionCode,
+    *,
+    device: torch.device,
 ) -> PatchSampler:
     labelled = [prepared[pair.name].label is not None for pair in pairs]
     if any(labelled) and not all(labelled):
@@ -130,6 +136,7 @@ def _make_sampler(
         batch_size=pipeline.train.batch_size,
         seed=pipeline.train.seed,
         augmentation=partial(build_shape_augmentation, pipeline.augmentation, modes),
+        device=place_scans(cases, device),
     )
 
 

@@ -18,6 +18,7 @@ from medtranslate.pipeline import Pipeline, build_generator
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.cohort import Cohort
 from medtranslate.workflows.levelled import level_image
+from medtranslate.workflows.residence import place_scans
 
 People = Mapping[str, PreparedArrays]
 """Prepared scans by the name of their case."""
@@ -77,6 +78,7 @@ def make_sampler(
     generator: Generator,
     *,
     share: Share,
+    device: torch.device,
 ) -> PatchSampler:
     """Patches of the training people; targets without a unit are brought to one level.
 
@@ -86,6 +88,7 @@ def make_sampler(
         prepared: Their scans.
         generator: Untrained, so that its prediction is the starting map.
         share: Part of each batch that this process draws.
+        device: What trains; the scans are kept there if it has the memory.
     """
     cases = [
         _training_case(pipeline, prepared[case.name], case.name, generator)
@@ -98,6 +101,7 @@ def make_sampler(
         seed=pipeline.train.seed,
         augmentation=partial(build_augmentation, pipeline.augmentation),
         share=share,
+        device=place_scans(cases, device),
     )
 
 

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medtranslate.data.ahead import work_ahead
 from medtranslate.data.cases import Case
+from medtranslate.data.pseudonyms import hide_path
 from medtranslate.errors import MedTranslateError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import (
@@ -239,9 +240,8 @@ def record_scan(out: Path, scan: TranslatedScan) -> None:
         VolumeWriteError: If the folder cannot be written to.
     """
     if scan.output is None:
-        # Files and folders may be called after people; the name of the case is not.
-        hidden = (scan.error or "").replace(str(scan.source), scan.case)
-        write_failed(out, scan.case, hidden.replace(scan.source.name, scan.case))
+        hidden = hide_path(scan.error or "", scan.source, called=scan.case)
+        write_failed(out, scan.case, hidden)
     else:
         write_done(out, scan.case, {"output": scan.output.relative_to(out).as_posix()})
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from medtranslate.checkpoint import need_same_model
 from medtranslate.data.cases import Case
-from medtranslate.errors import CheckpointError, DatasetError
+from medtranslate.errors import DatasetError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, take_snapshot
@@ -160,11 +161,7 @@ def _record(out: Path, case: Case, result: TranslatedScan | Failure) -> Translat
 
 def _translate_one(scan: ScanToTranslate) -> TranslatedScan:
     translator = _load_once(scan.choice, scan.model_sha256)
-    if translator.model.sha256 != scan.model_sha256:
-        raise CheckpointError(
-            f"{translator.model.folder}: the worker finds another model there than was asked for;"
-            " do all machines see the same folder?"
-        )
+    need_same_model(translator.model, scan.model_sha256)
     prepared = translator.prepare(scan.case)
     return translate_prepared(translator, scan.case, prepared, scan.path)
 

@@ -38,14 +38,19 @@ from medtranslate.data.patches import PatchSampler, TrainingCase
 from medtranslate.inference.engines import Engines, make_probe
 from medtranslate.inference.predict import predict
 from medtranslate.inference.settings import InferenceSettings
-from medtranslate.networks.generator import CorrectionNetwork, Generator
+from medtranslate.networks.correction import CorrectionNetwork
+from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import build_generator, build_method, read_pipeline
 from medtranslate.preprocess.cache import load_or_prepare
 from medtranslate.workflows.device import make_fabric, send_batch
+from medtranslate.workflows.product_rate import measure_product_rate
+from medtranslate.workflows.training_cost import count_update
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCH = (64, 80, 64)
+PIPELINE = ROOT / "pipelines" / "t1w_to_t2w.yaml"
+STEP = ["method.adversary.weight=0", "train.batch_size=1"]
 T1W = "sub-phantom01/anat/sub-phantom01_T1w.nii.gz"
 
 
@@ -202,7 +207,15 @@ def _measure_training(num_steps: int) -> dict[str, Any]:
     return {
         "seconds": {name: _summary(values) for name, values in seconds.items()},
         "share_of_time_in_the_step": sum(inside) / len(inside),
+        "share_of_product_rate": _share_of_product_rate(_summary(seconds["ours"])["median"]),
     }
+
+
+def _share_of_product_rate(seconds: float) -> float:
+    """Operations of our step a second, over those of matrix products on this device."""
+    pipeline = read_pipeline(PIPELINE, [*STEP, f"train.patch_size={list(PATCH)}"])
+    fabric = make_fabric(pipeline)
+    return count_update(pipeline, fabric) / seconds / measure_product_rate(fabric)
 
 
 def _summary(values: list[float]) -> dict[str, float]:
@@ -223,8 +236,7 @@ def _sampler() -> PatchSampler:
 
 
 def _learner(precision: str) -> Callable[[dict[str, Tensor]], object]:
-    overrides = ["method.adversary.weight=0", f"train.precision={precision}"]
-    pipeline = read_pipeline(ROOT / "pipelines" / "t1w_to_t2w.yaml", overrides)
+    pipeline = read_pipeline(PIPELINE, [*STEP, f"train.precision={precision}"])
     torch.manual_seed(0)
     fabric = make_fabric(pipeline)
     method = build_method(pipeline, build_generator(pipeline), fabric)

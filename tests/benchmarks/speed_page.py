@@ -79,6 +79,9 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
         ]
     if "share_of_time_in_the_step" in part:
         lines += ["", f"Time inside the step: {part['share_of_time_in_the_step']:.1%}."]
+    if "share_of_product_rate" in part:
+        share = f"{part['share_of_product_rate']:.0%}"
+        lines += ["", f"Of the rate of matrix products measured on the same device: {share}."]
     return [*lines, ""]
 
 

@@ -28,6 +28,7 @@ from medtranslate.workflows.plan import Plan
 from medtranslate.workflows.preprocess import PreprocessingResult
 from medtranslate.workflows.run import RunResult
 from medtranslate.workflows.simulate import Simulation
+from medtranslate.workflows.simulate_cohort import CohortSimulation, SimulatedPerson
 from medtranslate.workflows.sizing import Sizing
 from medtranslate.workflows.training_cost import TrainingCost
 from medtranslate.workflows.translate import TranslatedScan, Translation
@@ -52,7 +53,7 @@ SUMMARY = {"n": 1, "model": "m", "metrics": SCORES}
 VALIDATION = Validation(SUMMARY, OUT / "report.html", ("1",), ())
 RUN = RunResult(OUT, TRANSLATION, VALIDATION)
 PIPELINE = read_pipeline(ROOT / "pipelines" / "demo.yaml")
-SIZING = Sizing(PIPELINE, TrainingCost(1.0, 10), PIPELINE)
+SIZING = Sizing(PIPELINE, TrainingCost(1.0, 10, 0.3), PIPELINE)
 
 
 def documented(command: str) -> set[str]:
@@ -119,7 +120,12 @@ def show_results(command: str, scored: list[Path], out: Path) -> list[Outcome]:
         "inspect": lambda: [summaries.show_inspection(inspect_path(scored[0].parents[1] / "data"))],
         "evaluate": lambda: [summaries.show_evaluation(SUMMARY, OUT)],
         "compare": lambda: [summaries.show_comparison(compare_runs(scored, out), out)],
-        "simulate": lambda: [summaries_ahead.show_simulation(Simulation(OUT, (), ()))],
+        "simulate": lambda: [
+            summaries_ahead.show_simulation(Simulation(OUT, (), ())),
+            summaries_ahead.show_cohort_simulation(
+                CohortSimulation(OUT, "ab", (SimulatedPerson("a", OUT / "a"),))
+            ),
+        ],
         "plan": lambda: [summaries_ahead.show_plan(Plan(OUT, 0.9, ()))],
         "export": lambda: [summaries.show_export(Export("onnx", OUT, "ab", {"limit": 1.0}))],
         "listen": lambda: [summaries.show_listening(SimpleNamespace(num_sent=1, num_failed=0))],

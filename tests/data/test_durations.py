@@ -11,9 +11,15 @@ def test_times_are_read_in_years_and_sorted():
     assert [span.years for span in spans] == pytest.approx([0, 7 / 365.25, 0.2, 0.5, 2])
 
 
-@pytest.mark.parametrize("text", ["", "6", "-1y", "1y,,2y", "6 months", "1e3d"])
+@pytest.mark.parametrize("text", ["", "6", "-1y", "1y,,2y", "6 months", "1e3d", "٣y", "9" * 99 + "d"])
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ConfigError, match="is not a time"):
+        parse_durations(text)
+
+
+@pytest.mark.parametrize("text", ["151y", "60000d", "1y,999999999w"])
+def test_what_nobody_lives_to_see_is_refused(text):
+    with pytest.raises(ConfigError, match="longer than anybody lives"):
         parse_durations(text)
 
 

@@ -155,3 +155,40 @@ def test_the_shares_of_a_batch_are_the_batch():
 
     for key, images in whole.items():
         torch.testing.assert_close(torch.cat([part[key] for part in parts]), images)
+
+
+def test_cases_kept_on_the_device_give_the_patches_of_memory_mapped_ones(tmp_path):
+    mapped = []
+    for seed in (0, 1):
+        case = _case(seed=seed)
+        images = {}
+        for key, image in case.images.items():
+            image.numpy().tofile(tmp_path / f"{seed}{key}")
+            images[key] = torch.from_file(
+                str(tmp_path / f"{seed}{key}"), size=image.numel(), dtype=image.dtype
+            ).view(image.shape)
+        mapped.append(case.with_images(images))
+    resident = [_case(), _case(seed=1)]
+    batches = []
+    for cases, device in ((mapped, "cpu"), (resident, "cpu:0")):
+        sampler = PatchSampler(
+            cases, patch_size=(16, 16, 16), batch_size=2, seed=0, device=torch.device(device),
+            augmentation=partial(build_augmentation, AugmentationSettings()),
+        )  # fmt: skip
+        drawn = sampler.batches(0)
+        batches.append([next(drawn) for _ in range(5)])
+        drawn.close()
+
+    torch.testing.assert_close(batches[0], batches[1], rtol=0, atol=0)
+
+
+def test_everything_of_a_case_goes_to_the_device():
+    case = replace(_case(), others={"label": torch.ones(1, 40, 36, 32)},
+                   facts={"years": torch.tensor(1.0)})  # fmt: skip
+
+    there = case.to(torch.device("meta"))
+
+    assert {image.device.type for image in there.images.values()} == {"meta"}
+    assert set(there.images) == set(case.images)
+    assert there.facts["years"].device.type == "meta"
+    assert case.to(torch.device("cpu")).source is case.source

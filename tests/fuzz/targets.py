@@ -32,6 +32,7 @@ from medtranslate.volume import CT_SCALE, Volume
 from medtranslate.workflows.prediction import load_translator
 from tests.conftest import analytic_voxels, build_affine
 from tests.io.dicom.conftest import enhanced, save_all, slice_headers
+from tests.io.dicom.packed_frames import FRAMES, SYNTAXES, put_frames
 
 ROOT = Path(__file__).resolve().parents[2]
 ODD = ROOT.parent / "shared" / "data" / "odd"
@@ -140,7 +141,11 @@ def _dicom(place: Path) -> Iterator[tuple[str, bytes]]:
         slice_.SliceThickness = "3.1"
     save_all(place / "ct", slices[:1])
     save_all(place / "mr", [enhanced(slice_headers(_volume(), "MR"))])
-    for folder in ("ct", "mr"):
+    for kind, frame in FRAMES.items():
+        (packed_slice,) = slice_headers(_volume(), "CT")[:1]
+        put_frames(packed_slice, [frame], SYNTAXES[kind])
+        save_all(place / kind, [packed_slice])
+    for folder in ("ct", "mr", *FRAMES):
         yield f"{folder}.dcm", (place / folder / "IM1.dcm").read_bytes()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:

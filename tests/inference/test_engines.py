@@ -5,11 +5,14 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
 
 from medtranslate.inference import engines as module
-from medtranslate.inference.engines import Engines, make_probe
+from medtranslate.inference.engines import LIMITS, Engines, make_probe
 from medtranslate.inference.settings import InferenceSettings
-from medtranslate.networks.generator import CorrectionNetwork, Generator
+from medtranslate.networks.correction import CorrectionNetwork
+from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import GeneratorSettings
 
 CPU = torch.device("cpu")
@@ -75,6 +78,50 @@ def test_a_graph_that_computes_something_else_is_refused(tmp_path, openvino):
 
     assert engine.name == "torch"
     assert "off by" in engine.why
+
+
+class Contrast(nn.Module):
+    """Takes the mean out of what a convolution gives, where bf16 has left little of the rest."""
+
+    def __init__(self, *, level, convolutions):
+        super().__init__()
+        torch.manual_seed(0)
+        self.level = level
+        self.before = nn.Sequential(
+            *[nn.Conv3d(1, 1, 1, bias=False) for _ in range(convolutions - 1)]
+        )
+        self.convolution = nn.Conv3d(1, 4, 1, bias=False)
+        self.norm, self.last = nn.InstanceNorm3d(4), nn.Conv3d(4, 1, 1)
+        for layer in self.before:
+            nn.init.ones_(layer.weight)
+
+    def forward(self, source):
+        features = self.convolution(self.before(source + self.level))
+        return self.last(functional.leaky_relu(self.norm(features), 0.1))
+
+
+@pytest.mark.skipif(
+    not torch.cpu._is_avx512_bf16_supported(), reason="the processor does not compute in bf16"
+)
+@pytest.mark.parametrize(
+    ("level", "convolutions", "found", "exact_start"),
+    [(0, 1, "bf16", False), (20, 1, "bf16", True), (20, 2, "fp32", False)],
+)
+def test_a_graph_that_is_off_in_bf16_is_computed_more_exactly(
+    level, convolutions, found, exact_start, tmp_path, openvino
+):
+    network = Contrast(level=level, convolutions=convolutions).eval()
+    engines = Engines(
+        network, network, lambda run, source: run(source), num_channels=1,
+        num_exported_channels=1, divisor=4, autocast=nullcontext, folder=tmp_path,
+    )  # fmt: skip
+
+    engine = choose(engines, engine="openvino")
+
+    assert (engine.name, engine.precision, engine.exact_start) == ("openvino", found, exact_start)
+    assert engine.difference < LIMITS[found]
+    assert ("bf16 is off by" in engine.why) == (level > 0)
+    assert engine.to_json().get("FirstConvolution") == ("fp32" if exact_start else None)
 
 
 def test_a_network_that_cannot_be_exported_is_left_to_torch(tmp_path, openvino, monkeypatch):

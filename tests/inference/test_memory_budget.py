@@ -14,7 +14,8 @@ import torch
 from medtranslate.inference.engines import Engines
 from medtranslate.inference.predict import plan_inference, predict
 from medtranslate.inference.settings import InferenceSettings
-from medtranslate.networks.generator import CorrectionNetwork, Generator
+from medtranslate.networks.correction import CorrectionNetwork
+from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.workflows.prediction import estimate_memory
 

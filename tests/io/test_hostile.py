@@ -101,6 +101,7 @@ def test_a_scan_cut_at_some_kilobytes_is_refused(honest, refuse, tmp_path, suffi
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_scan_cut_anywhere_is_refused(honest, tmp_path, suffix):
     path = tmp_path / f"scan{suffix}"
@@ -155,6 +156,7 @@ def test_a_flipped_bit_in_packed_voxels_is_found(honest, tmp_path, suffix):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_scan_with_any_flipped_bit_is_read_or_refused(honest, reference, tmp_path, suffix):
     path = tmp_path / f"scan{suffix}"
@@ -305,6 +307,7 @@ def test_pipes_devices_and_links_to_them_are_not_waited_for(refuse, tmp_path, na
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_odd_file_cut_at_every_kilobyte_is_read_or_refused(shared_data, tmp_path):
     paths = [path for path in (shared_data / "odd").rglob("*") if path.is_file()]
     assert len(paths) > 30

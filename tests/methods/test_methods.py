@@ -3,11 +3,13 @@ import torch
 from lightning_fabric import Fabric
 
 from medtranslate.methods.cgan import AdversarySettings, Cgan, CganSettings
-from medtranslate.methods.optimisation import OptimiserSettings, one_cycle
+from medtranslate.methods.optimisation import GuardedOptimiser, OptimiserSettings, one_cycle
 from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import DiscriminatorSettings, GeneratorSettings
 from medtranslate.pipeline import METHODS
+
+from .waiting import CountsReads
 
 GENERATOR = GeneratorSettings(channels=8, blocks=(1, 1))
 OPTIMISER = OptimiserSettings(learning_rate=3e-3, ema_decay=0.9)
@@ -93,6 +95,47 @@ def test_a_batch_with_non_finite_gradients_leaves_the_weights_alone(name):
 
     torch.testing.assert_close(method.generator.state_dict(), before, rtol=0, atol=0)
     assert method.num_skipped > skipped
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_nothing_in_an_update_waits_for_the_device(name):
+    method, poisoned = _build(name), _batch(1)
+    poisoned["target"][0, 0, 3, 3, 3] = float("nan")
+    method.update(_batch(), progress=0.9)
+
+    with CountsReads() as reads:
+        method.update(_batch(2), progress=0.9)
+        method.update(poisoned, progress=0.9)
+
+    assert reads.count == 0
+    assert float(method.num_skipped) > 0
+
+
+@pytest.mark.parametrize("place", ["loss", "gradient"])
+def test_an_update_is_left_out_for_an_infinite_loss_or_gradient_alone(place):
+    class Spoils(torch.autograd.Function):
+        @staticmethod
+        def forward(context, loss):
+            return loss + (float("inf") if place == "loss" else 0.0)
+
+        @staticmethod
+        def backward(context, gradient):
+            return gradient * (1.0 if place == "loss" else float("inf"))
+
+    torch.manual_seed(0)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    options = OPTIMISER.model_dump(exclude={"ema_decay"})
+    optimiser = GuardedOptimiser(fabric, torch.nn.Linear(3, 1), **options)
+    shown = torch.ones(2, 3)
+    done = optimiser.step(optimiser.network(shown).square().sum(), progress=0.5)
+    before = [weight.clone() for weight in optimiser.network.parameters()]
+    moments = optimiser.state()["moments"]["0"]["step"].clone()
+
+    left_out = optimiser.step(Spoils.apply(optimiser.network(shown).sum()), progress=0.5)
+
+    assert (float(done), float(left_out), float(optimiser.num_skipped)) == (0.0, 1.0, 1.0)
+    torch.testing.assert_close(list(optimiser.network.parameters()), before, rtol=0, atol=0)
+    torch.testing.assert_close(optimiser.state()["moments"]["0"]["step"], moments)
 
 
 def test_the_adversary_enters_late():

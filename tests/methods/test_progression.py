@@ -8,6 +8,8 @@ from medtranslate.methods.progression import Progression, ProgressionSettings, d
 from medtranslate.networks.progression import ProgressionGeneratorSettings, ProgressionNetwork
 from medtranslate.networks.settings import DiscriminatorSettings
 
+from .waiting import CountsReads
+
 SETTINGS = ProgressionSettings(
     name="progression",
     generator=ProgressionGeneratorSettings(channels=8, levels=2),
@@ -122,6 +124,16 @@ def test_going_on_from_a_saved_state_equals_not_stopping():
     torch.testing.assert_close(
         second.generator.state_dict(), whole.generator.state_dict(), rtol=0, atol=0
     )
+
+
+def test_nothing_in_an_update_waits_for_the_device():
+    method, batch = _build(), _batch(1)
+    method.update(_batch(), progress=0.9)
+
+    with CountsReads() as reads:
+        method.update(batch, progress=0.9)
+
+    assert reads.count == 0
 
 
 def test_the_adversary_enters_late_and_a_bad_batch_changes_nothing():

@@ -1,9 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from monai.networks.blocks.warp import DVF2DDF, Warp
 from scipy import ndimage
 
-from medtranslate.networks.deformation import integrate, jacobian_determinant, warp
+from medtranslate.networks.deformation import (
+    NUM_SQUARINGS,
+    integrate,
+    jacobian_determinant,
+    warp,
+)
 
 SHAPE = (20, 24, 18)
 
@@ -20,6 +26,19 @@ def _velocity(size=1.5, seed=0):
 
 def _years(value):
     return torch.tensor([value])
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")  # MONAI says that torch samples the grid
+@pytest.mark.parametrize("beyond", ["border", "zeros"])
+def test_warping_and_integrating_give_what_monai_gives_to_the_bit(beyond):
+    field = _velocity(size=4.0)
+    image = torch.rand(1, 2, *SHAPE, generator=torch.Generator().manual_seed(0))
+    integration = DVF2DDF(num_steps=NUM_SQUARINGS, padding_mode="border")
+
+    moved = warp(image, field, beyond=beyond)
+
+    torch.testing.assert_close(moved, Warp(padding_mode=beyond)(image, field), rtol=0, atol=0)
+    torch.testing.assert_close(integrate(field, _years(1.0)), integration(field), rtol=0, atol=0)
 
 
 def test_no_time_moves_nothing():

@@ -241,3 +241,39 @@ def test_an_infinite_score_is_a_gap_and_not_tested(runs, tmp_path):
     found = psnr_test(compare_runs([runs[0], perfect], tmp_path / "out"), "perfect")
 
     assert (found["mean"], found["sign_flip_p"]) == ("inf", None)
+
+
+@pytest.mark.parametrize("score", ["nan", "1e308", "-1e31", "", "many"])
+def test_a_score_that_no_measure_gives_is_refused_and_nothing_written(runs, tmp_path, score):
+    table = runs[1] / "evaluation" / "volumes.csv"
+    table.write_text(table.read_text().replace("21.0", score))
+
+    with pytest.raises(DatasetError, match=r"volumes.csv: is not a table of scores"):
+        compare_runs(runs, tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_without_anybody_are_refused(runs, tmp_path):
+    for folder in (run / "evaluation" for run in runs):
+        summary = json.loads((folder / "summary.json").read_text())
+        (folder / "summary.json").write_text(json.dumps(summary | {"per_case": []}))
+        table = folder / "volumes.csv"
+        table.write_text(table.read_text().partition("\n")[0] + "\n")
+    with pytest.raises(DatasetError, match="holds no scores"):
+        compare_runs(runs, tmp_path / "out")
+
+
+def test_a_protocol_that_would_draw_for_years_is_refused(runs, tmp_path):
+    path = runs[0] / "evaluation" / "protocol.json"
+    path.write_text(path.read_text().replace("2000", "2000000000000"))
+    with pytest.raises(ConfigError, match="interval_resamples"):
+        compare_runs(runs, tmp_path / "out")
+
+
+def test_words_of_a_protocol_that_are_no_text_do_no_harm(runs, tmp_path):
+    path = runs[0] / "evaluation" / "protocol.json"
+    rule = json.loads(path.read_text())
+    path.write_text(json.dumps(rule | {"words": {"Mask": ["<i>", {}]}}))
+    compare_runs(runs, tmp_path / "out")
+    assert "<i>" not in (tmp_path / "out" / "comparison.html").read_text()

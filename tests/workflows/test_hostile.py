@@ -351,3 +351,16 @@ def test_a_model_whose_network_would_fill_the_memory_is_refused(model, refuse_mo
     document["config"]["pipeline"]["method"]["generator"] |= generator
     (model / "config.json").write_text(json.dumps(seal(document)))
     refuse_model(model, model.name)
+
+
+@pytest.mark.parametrize("key", ["source", "target", "mask"])
+@pytest.mark.parametrize("contrast", ["../../evil", "T2w+ce-/../../../evil", "T2w\n", ""])
+def test_a_model_whose_contrasts_look_like_paths_is_refused(
+    model, refuse_model, tmp_path, key, contrast
+):
+    document = json.loads((model / "config.json").read_text())
+    document.pop("sha256")
+    document["config"]["pipeline"][key] = contrast
+    (model / "config.json").write_text(json.dumps(seal(document)))
+    assert key in refuse_model(model, model.name)
+    assert not [path for path in tmp_path.rglob("*") if "evil" in path.name]

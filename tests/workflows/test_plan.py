@@ -132,7 +132,61 @@ def test_margins_are_read_in_millimetres(text, expected):
     assert parse_margin(text) == expected
 
 
-@pytest.mark.parametrize("text", ["0mm", "3cm", "-2", "much"])
+@pytest.mark.parametrize("text", ["0mm", "3cm", "-2", "much", "2001mm", "9" * 400])
 def test_other_margins_are_refused(text):
     with pytest.raises(ConfigError, match="--margin-max"):
         parse_margin(text)
+
+
+def change_record(simulation, **changes):
+    """Write other things into the record of a simulation."""
+    path = simulation / "simulation.json"
+    write_json(path, json.loads(path.read_text()) | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Times": {"../../evil": 1.0}},
+        {"Times": {"/tmp/evil": 1.0}},
+        {"Times": {"1y,2y": 1.0}},
+        {"Times": {" 1y": 1.0}},
+        {"Times": {"": 1.0}},
+        {"Times": {}},
+        {"Times": ["1y"]},
+        {"Times": 7},
+        {"Times": "1y"},
+        {"Sources": []},
+        {"Sources": "a"},
+        {"Sources": [["a"]]},
+        {"Warnings": 3},
+        {"Warnings": [{}]},
+        {"ModelSha256": "../x"},
+        {"ModelSha256": None},
+    ],
+)
+def test_a_record_that_is_no_longer_one_is_refused_and_nothing_written(
+    simulation, tmp_path, changes
+):
+    change_record(simulation, **changes)
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(DatasetError, match="holds no simulation"):
+        plan(simulation, tmp_path / "out")
+
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_later_region_on_another_grid_is_refused_and_nothing_written(simulation, tmp_path):
+    _write(simulation / "1y" / "region.nii.gz", np.ones((4, 4, 4)))
+    with pytest.raises(GeometryError, match="another grid than today's region"):
+        plan(simulation, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", [-1.0, 2.0])
+def test_a_later_region_of_no_chances_is_refused(simulation, tmp_path, value):
+    shape = read_volume(simulation / "1y" / "region.nii.gz").voxels.shape
+    _write(simulation / "1y" / "region.nii.gz", np.full(shape, value))
+    with pytest.raises(DatasetError, match="outside 0 to 1"):
+        plan(simulation, tmp_path / "out")

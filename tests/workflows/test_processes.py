@@ -79,6 +79,7 @@ def test_two_processes_train_as_one_with_the_doubled_batch(method, cohort, make_
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_torchrun_trains_from_the_command_line(cohort, make_pipeline, tmp_path):
     pipeline = build(make_pipeline, REGRESSION, batch_size=1)
     write_text(tmp_path / "toy.yaml", format_yaml(pipeline.model_dump(mode="json")))

@@ -25,7 +25,7 @@ class Machine:
         if voxels * self._bytes > self._free:
             raise MemoryShortageError("too large")
         channels = pipeline.method.generator.channels
-        return TrainingCost(self._seconds * voxels * channels / (64**3 * 16), 1_000_000)
+        return TrainingCost(self._seconds * voxels * channels / (64**3 * 16), 1_000_000, 0.3)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from medtranslate.io.dicom.network import Arrival
+from medtranslate.workflows import spool as module
 from medtranslate.workflows.spool import Spool
 
 
@@ -75,6 +76,12 @@ def test_disk_is_bounded_and_free_again_when_a_series_is_done_with(spool, clock,
     assert list(tmp_path.iterdir()) == []
     assert spool.num_bytes == 0
     assert spool.store(arrival("9", series="1.3", size=40))
+
+
+def test_many_small_files_are_bounded_too(spool, monkeypatch):
+    monkeypatch.setattr(module, "MAX_FILES", 3)
+    kept = [spool.store(arrival("1", series=f"1.{n}", size=0)) for n in range(4)]
+    assert kept == [True, True, True, False]
 
 
 def test_an_instance_that_comes_twice_is_kept_once(spool, clock):

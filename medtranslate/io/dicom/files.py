@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import IO
 
 from medtranslate.errors import DicomError
+from medtranslate.io.dicom.bombs import most_unpacked
 
 MAX_FILES = 100_000
 """Most files looked at in one place."""
 
 _MAX_UNPACKED = 16 << 30
-_SMALL_MEMBER = 64 << 20
-_LARGEST_RATIO = 200
 _DAMAGED_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError)
 
 
@@ -132,7 +131,7 @@ def _check_claims(place: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     claims = [(unpacked, place.stat().st_size)]
     claims += [(member.file_size, member.compress_size) for member in members]
     for size, packed in claims:
-        if size > max(_SMALL_MEMBER, packed * _LARGEST_RATIO):
+        if size > most_unpacked(packed):
             raise DicomError(
                 f"{place}: is packed {size // max(packed, 1)} to 1, as bombs are. It was not read;"
                 " zip the series again"

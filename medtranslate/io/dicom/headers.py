@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from medtranslate.io.dicom.bombs import most_unpacked
 from medtranslate.io.dicom.location import looks_like_dicom
 
 PARSE_FAILURES = (
@@ -46,7 +47,6 @@ UNKNOWN_KIND = "an object of unknown kind"
 _META_LENGTH_AT = 140
 _META_START = 144
 _LARGEST_INFLATED = 1 << 30
-_LARGEST_RATIO = 200
 _CHUNK_BYTES = 1 << 20
 
 
@@ -140,7 +140,7 @@ def _inflate_within_bounds(file: IO[bytes], start: bytes) -> IO[bytes]:
     data = file.read()
     end = _META_START + int.from_bytes(start[_META_LENGTH_AT:_META_START], "little")
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    limit = min(_LARGEST_INFLATED, _LARGEST_RATIO * len(data))
+    limit = min(_LARGEST_INFLATED, most_unpacked(len(data)))
     count, pending = 0, data[end:]
     while pending and not inflater.eof:
         count += len(inflater.decompress(pending, _CHUNK_BYTES))

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 from pydicom import dcmread
 from pydicom.uid import (
@@ -32,7 +31,8 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 
 from medtranslate.errors import ConfigError, VolumeWriteError
-from medtranslate.io.dicom.headers import quiet
+from medtranslate.io.dicom.connections import MAX_INSTANCE_BYTES, bound_connections, unheard
+from medtranslate.io.dicom.headers import quiet, read_dataset, text
 
 TITLE = "MEDTRANSLATE"
 """What this node calls itself."""
@@ -164,6 +164,7 @@ def receive(
     callers: Sequence[str] = (),
     require_title: bool = False,
     tls: ssl.SSLContext | None = None,
+    max_bytes: int = MAX_INSTANCE_BYTES,
 ) -> Iterator[int]:
     """Be a node that answers C-ECHO and C-STORE while the block lasts.
 
@@ -175,6 +176,7 @@ def receive(
         callers: Titles of the nodes that may connect; any if empty. A title is not proved.
         require_title: Whether callers must know this node's own title.
         tls: What connections are wrapped in; nothing is encrypted if None.
+        max_bytes: Largest instance; a connection that brings a larger one is closed.
 
     Yields:
         The port.
@@ -190,9 +192,8 @@ def receive(
     node.add_supported_context(Verification)
     for kind in _RECEIVED:
         node.add_supported_context(kind, _SYNTAXES)
-    # pynetdicom types its events as two classes that a literal list does not join.
-    handlers: list[Any] = [
-        (evt.EVT_CONN_OPEN, _limit_patience),
+    handlers = [
+        *bound_connections(max_bytes, patience_seconds=_PATIENCE_SECONDS),
         (evt.EVT_C_STORE, lambda event: _take(event, store)),
         (evt.EVT_CONN_CLOSE, lambda event: closed(id(event.assoc))),
     ]
@@ -208,7 +209,8 @@ def receive(
     if server is None:  # only a blocking server is None
         raise ConfigError(f"{host}:{port}: cannot be listened at")
     try:
-        yield int(server.server_address[1])
+        with unheard():
+            yield int(server.server_address[1])
     finally:
         node.shutdown()
 
@@ -225,25 +227,17 @@ def _is_stored(status: object) -> bool:
     return code is not None and (code == _SUCCESS or code >> 12 == 0xB)
 
 
-def _limit_patience(event: evt.Event) -> None:
-    """A caller that stops in the middle of a message must not hold a connection for ever."""
-    opened: Any = event.assoc.dul.socket  # typed as if it might not be there
-    opened.socket.settimeout(_PATIENCE_SECONDS)
-
-
 def _take(event: evt.Event, store: Callable[[Arrival], bool]) -> int:
     """Answer one C-STORE; pixels and names are not looked at, only which series it is of."""
     with quiet():
         try:
             data = event.encoded_dataset()
-            header = dcmread(
-                BytesIO(data),
-                stop_before_pixels=True,
-                specific_tags=["SeriesInstanceUID", "SOPInstanceUID"],
-            )
-            uids = str(header.SeriesInstanceUID), str(header.SOPInstanceUID)
+            header = read_dataset(BytesIO(data), tags=["SeriesInstanceUID", "SOPInstanceUID"])
         except Exception:  # noqa: BLE001 - whatever a stranger sends must not stop the node
             return _NOT_UNDERSTOOD
+        if header is None:
+            return _NOT_UNDERSTOOD
+        uids = text(header, "SeriesInstanceUID"), text(header, "SOPInstanceUID")
         if not all(UID(uid).is_valid for uid in uids):
             return _NOT_UNDERSTOOD
     kept = store(Arrival(data, *uids, association=id(event.assoc)))

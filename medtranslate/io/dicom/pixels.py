@@ -21,6 +21,7 @@ from medtranslate.io.dicom.headers import (
     quiet,
     read_dataset,
 )
+from medtranslate.io.dicom.packed import find_packing_fault
 from medtranslate.io.dicom.slices import Slice
 
 _EXACT_IN_FLOAT32 = 2**24
@@ -61,6 +62,7 @@ def decode_file(place: Path, store: FileStore, key: str) -> np.ndarray:
     try:
         with quiet():
             _check_syntax(place, key, dataset)
+            dataset.pixel_array_options(allow_excess_frames=False)
             array = dataset.pixel_array
     except PARSE_FAILURES:
         raise _damaged(place, key, "its pixel data cannot be decoded") from None
@@ -74,7 +76,7 @@ def choose_type(slices: Sequence[Slice]) -> type[np.float32 | np.float64]:
 
 
 def _check_syntax(place: Path, key: str, dataset: FileDataset) -> None:
-    """Count bytes of plain pixel data; ask whether packed ones can be unpacked."""
+    """Count bytes of plain pixel data; ask whether packed ones can and may be unpacked."""
     syntax = dataset.file_meta.get("TransferSyntaxUID") if dataset.get("file_meta") else None
     if syntax is None:
         implicit = dataset.original_encoding[0]
@@ -99,6 +101,9 @@ def _check_syntax(place: Path, key: str, dataset: FileDataset) -> None:
             f"{place}: {short_name(key)} is packed as {syntax.name}, for which no decoder is"
             " installed. Install them with: pip install 'medtranslate[dicom]'"
         )
+    fault = find_packing_fault(dataset, syntax)
+    if fault is not None:
+        raise _damaged(place, key, fault)
 
 
 def _damaged(place: Path, key: str, what: str) -> DicomError:

@@ -30,7 +30,7 @@ def test_packed_pixels_that_cannot_be_unpacked_name_their_file(write_series):
         for ds in datasets:
             ds.compress(RLELossless, generate_instance_uid=False)
         data = bytearray(datasets[3].PixelData)
-        data[20:60] = bytes(40)
+        data[100:140] = bytes(40)
         datasets[3].PixelData = bytes(data)
 
     with pytest.raises(DicomError, match="IM4.dcm: its pixel data cannot be decoded"):

@@ -1,0 +1,107 @@
+"""The loop asks the device rarely, and nothing that happened in between is lost."""
+
+import csv
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from medtranslate.data.augmentation import AugmentationSettings, build_augmentation
+from medtranslate.data.patches import PatchSampler, TrainingCase
+from medtranslate.errors import CheckpointError
+from medtranslate.methods.regression import Regression, RegressionSettings
+from medtranslate.networks.generator import Generator
+from medtranslate.networks.settings import GeneratorSettings
+from medtranslate.pipeline import TrainingSettings
+from medtranslate.workflows.progress import NoProgress
+from medtranslate.workflows.training_loop import TrainingLoop
+
+from ..methods.waiting import CountsReads
+
+GENERATOR = GeneratorSettings(channels=8, blocks=(1, 1))
+
+
+class Notes(NoProgress):
+    """Notes how often a value had been read when each step was over."""
+
+    def __init__(self, reads):
+        self._reads = reads
+        self.seen = []
+
+    def update(self, done, note=""):
+        self.seen.append(self._reads.count)
+
+
+def build_loop(folder, *, progress=None, bad=(), read_every, **settings):
+    """A loop over 25 steps of which those in ``bad`` have no finite loss."""
+    torch.manual_seed(0)
+    fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
+    method = Regression(
+        Generator(GENERATOR), RegressionSettings(name="regression", generator=GENERATOR), fabric
+    )
+    image = torch.rand(1, 20, 20, 20, generator=torch.Generator().manual_seed(1))
+    case = TrainingCase(image, image, 0.5 * image, torch.ones_like(image), "person")
+    sampler = PatchSampler(
+        [case], patch_size=(16, 16, 16), batch_size=1, seed=0,
+        augmentation=lambda: build_augmentation(AugmentationSettings()),
+    )  # fmt: skip
+    drawn = iter(range(25))
+
+    def spoil(batch):
+        if next(drawn) in bad:
+            batch["target"][0, 0, 3, 3, 3] = float("nan")
+        return batch
+
+    return TrainingLoop(
+        method, sampler, settings=TrainingSettings(num_steps=25, num_validations=1, **settings),
+        validate=lambda _: ({}, None), folder=folder, progress=progress or NoProgress(),
+        send=spoil, read_every=read_every,
+    )  # fmt: skip
+
+
+def read_table(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
+def test_between_two_readings_no_step_waits_for_the_device(tmp_path, monkeypatch):
+    asked = []
+    with CountsReads() as reads:
+        notes = Notes(reads)
+        loop = build_loop(tmp_path, progress=notes, read_every=10)
+        read = loop._unread.read
+        monkeypatch.setattr(loop._unread, "read", lambda: asked.append(len(notes.seen)) or read())
+        loop.run(resume=False)
+
+    assert len(notes.seen) == 25
+    assert len(set(notes.seen)) == 1, "values are read in validations alone"
+    assert asked == [0, 9, 19, 25], "before a validation, and after every tenth step"
+
+
+def test_asking_rarely_gives_the_same_weights_log_and_skipped_batches(tmp_path):
+    weights = {
+        every: build_loop(tmp_path / str(every), bad=(0, 4, 17), read_every=every).run(resume=False)
+        for every in (1, 10)
+    }
+
+    torch.testing.assert_close(weights[1], weights[10], rtol=0, atol=0)
+    often, rarely = (tmp_path / str(every) / "logs" for every in (1, 10))
+    skipped = read_table(rarely / "skipped.csv")
+    assert [row["step"] for row in skipped] == ["0", "4", "17"]
+    assert all(row["batch"].startswith("person at ") for row in skipped)
+    assert skipped == read_table(often / "skipped.csv")
+    rows = [
+        [row | {"seconds": ""} for row in read_table(logs / "metrics.csv")]
+        for logs in (often, rarely)
+    ]
+    assert rows[0] == rows[1]
+    assert [row["num_skipped"] for row in rows[1]] == ["2", "3"]
+
+
+@pytest.mark.parametrize("every", [1, 10])
+def test_too_many_skipped_updates_end_it_and_the_one_too_many_is_named(every, tmp_path):
+    loop = build_loop(tmp_path, bad=(1, 3, 6), read_every=every, max_skipped=2)
+
+    with pytest.raises(CheckpointError, match="stopped at step 6: 3 updates .* the last from pers"):
+        loop.run(resume=False)
+
+    assert len(read_table(tmp_path / "logs" / "skipped.csv")) == 3
