@@ -137,8 +137,9 @@ def test_callers_that_fall_silent_keep_nobody_waiting_and_are_hung_up_on(
     authority, paths, encrypted
 ):
     node, sender = authority.node("node"), authority.node("sender")
+    arrivals = []
     with receive(
-        "127.0.0.1", 0, store=lambda _: True, closed=lambda _: None,
+        "127.0.0.1", 0, store=lambda one: arrivals.append(one) or True, closed=lambda _: None,
         tls=make_receiving_context(node) if encrypted else None,
     ) as port:  # fmt: skip
         callers = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(3)]
@@ -146,6 +147,7 @@ def test_callers_that_fall_silent_keep_nobody_waiting_and_are_hung_up_on(
             caller.sendall(start)
         tls = make_sending_context(sender) if encrypted else None
         send_files(paths, Address("127.0.0.1", port), tls=tls)
+        assert len(arrivals) == len(paths)
         for caller in callers:
             with caller, contextlib.suppress(ConnectionResetError):
                 while caller.recv(100):
