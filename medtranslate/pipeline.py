@@ -240,6 +240,8 @@ class Pipeline(Settings):
         """What grows a region needs one; reaction and diffusion take nothing else."""
         if self.grows_region and visits.labels is None:
             raise ValueError("method.generator.growing_region needs visits.labels")
+        if self.preprocess.further_regions and visits.labels is None:
+            raise ValueError("preprocess.further_regions are values of visits.labels: name those")
         if isinstance(self.method, ReactionDiffusionSettings):
             if visits.labels is None:
                 raise ValueError("method reaction_diffusion grows a region: it needs visits.labels")

@@ -46,9 +46,9 @@ COMMANDS = {
     "run": ("PIPELINE.yaml", "--data", "--out", "--set", "--resume"),
     "inspect": ("DATASET|FILE",),
     "preprocess": ("PIPELINE.yaml", "--data", "--out"),
-    "verify": ("FILE|DIR", "--data", "--replay", "--model", "--key"),
+    "verify": ("FILE|DIR", "--data", "--replay", "--model", "--key", "--watermark-key"),
     "train": ("PIPELINE.yaml", "--data", "--out"),
-    "translate": ("MODEL", "SOURCE", "--out", "--fix"),
+    "translate": ("MODEL", "SOURCE", "--out", "--fix", "--watermark"),
     "validate": ("MODEL", "--data", "--out", "--protocol", "--downstream"),
     "evaluate": ("--reference", "--prediction", "--mask", "--out", "--scale",
                  "--data-range", "--axis", "--protocol", "--fix"),
@@ -348,6 +348,34 @@ def test_a_partly_failed_translation_is_exit_3_with_a_table(monkeypatch, call) -
     assert "sub-2: [cut] off" in shown.stdout
     assert "1 of 2 translated" in shown.stdout
     assert [scan["error"] for scan in data["scans"]] == [None, "sub-2: [cut] off"]
+
+
+def test_a_watermark_is_of_the_key_that_the_result_names(monkeypatch, call) -> None:
+    keys = []
+
+    def record(*_: object, watermark_key: Path | None, **__: object) -> Translation:
+        keys.append(watermark_key)
+        return Translation("abc", (TranslatedScan("a", Path("a.nii"), Path("out/a.nii")),))
+
+    monkeypatch.setattr(translate, "translate", record)
+    arguments = ("translate", "model", "a.nii", "--out", "out")
+
+    plain = json.loads(call(*arguments, "--json").stdout)
+    marked = json.loads(call(*arguments, "--watermark", "--json").stdout)
+    shown = " ".join(call(*arguments, "--watermark").stdout.split())
+
+    assert keys[0] is None
+    assert "watermark_key" not in plain
+    assert keys[1] == keys[2] == Path(marked["watermark_key"])
+    assert keys[1].stat().st_mode & 0o777 == 0o600
+    assert "keep it secret" in shown
+
+
+def test_a_watermark_that_is_found_is_shown_with_its_score(monkeypatch, call) -> None:
+    result = Verification(Path("a"), (Check("a", "watermark", True, "score 31.0, p = 0"),))
+    monkeypatch.setattr(verify, "verify", lambda *_, **__: result)
+
+    assert "a: watermark found; score 31.0" in call("verify", "a").stdout
 
 
 def test_fingerprints_that_no_longer_hold_are_exit_3(monkeypatch, call) -> None:

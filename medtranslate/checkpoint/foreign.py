@@ -21,11 +21,18 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "generator")
 _PREFIXES = ("module.", "_orig_mod.")
 """What torch puts before names in several processes, and when it compiles."""
 
+_TYPES = (
+    torch.float16, torch.bfloat16, torch.float32, torch.float64,
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+)  # fmt: skip
+"""What a weight or a counter is made of; what is left out would lose something on the way."""
+
 _DAMAGE = (
     AttributeError,
     EOFError,
     ImportError,
     LookupError,
+    MemoryError,
     OSError,
     OverflowError,
     RecursionError,
@@ -90,13 +97,24 @@ def _find_tensors(path: Path, found: object) -> dict[str, Tensor]:
         if isinstance(candidate, Mapping) and candidate and _is_weights(candidate):
             return {_plain_name(name): one.detach() for name, one in candidate.items()}
     raise CheckpointError(
-        f"{path}: holds no weights: expected names with a tensor each, alone or under one of"
-        f" {', '.join(_WRAPPERS)}"
+        f"{path}: holds no weights: expected names with a plain tensor of numbers each, alone or"
+        f" under one of {', '.join(_WRAPPERS)}"
     )
 
 
 def _is_weights(candidate: Mapping[Any, Any]) -> bool:
-    return all(isinstance(k, str) and isinstance(v, Tensor) for k, v in candidate.items())
+    return all(isinstance(k, str) and _is_plain(v) for k, v in candidate.items())
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is numbers in memory: not thinned out, shifted, nested, or a shape alone."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not value.is_nested
+        and value.dtype in _TYPES
+    )
 
 
 def _plain_name(name: str) -> str:

@@ -51,7 +51,10 @@ def simulate(
         ),
     ] = None,
     samples: Annotated[
-        int, typer.Option("--samples", metavar="N", min=0, help="Futures drawn for the spread.")
+        int,
+        typer.Option(
+            "--samples", metavar="N", min=0, max=1000, help="Futures drawn for the spread."
+        ),
     ] = 20,
     region: Annotated[
         Path | None,

@@ -15,6 +15,7 @@ from medtranslate.cli.options import (
     Out,
     Overrides,
     PipelineFile,
+    WatermarkKeyFile,
 )
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def verify(
     key: Annotated[
         str | None, typer.Option("--key", help="Public key that must have signed.")
     ] = None,
+    watermark_key: WatermarkKeyFile = None,
     as_json: Json = False,
 ) -> None:
     """Say which marks and fingerprints are there, and which of them still hold."""
@@ -102,7 +104,13 @@ def verify(
         from medtranslate.workflows.verify import verify as verify_path
 
         verification = verify_path(
-            path, data=data or (), models=models or (), replay=replay, signer=key, progress=progress
+            path,
+            data=data or (),
+            models=models or (),
+            replay=replay,
+            signer=key,
+            watermark_key=watermark_key,
+            progress=progress,
         )
         return show_verification(verification)
 

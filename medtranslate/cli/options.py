@@ -95,6 +95,16 @@ Regions = Annotated[
         help="Mask to write as DICOM segmentation and contours; may be repeated.",
     ),
 ]
+Watermark = Annotated[
+    bool,
+    typer.Option(
+        "--watermark", help="Put a pattern of your key into the voxels, for 'verify' to find again."
+    ),
+]
+WatermarkKeyFile = Annotated[
+    Path | None,
+    typer.Option("--watermark-key", metavar="FILE", help="Look for the watermark of this key."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
 Cluster = Annotated[
     str | None,

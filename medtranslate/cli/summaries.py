@@ -83,6 +83,11 @@ def show_verification(verification: Verification) -> Outcome:
         for check in verification.checks
         if check.what == "signature" and check.holds
     ]
+    parts += [
+        Text(f"{check.case}: watermark found; {check.detail}")
+        for check in verification.checks
+        if check.what == "watermark" and check.holds
+    ]
     parts += [Text(f"Note: {note}", "yellow") for note in verification.notes]
     summary = f"{held} of {total} marks and fingerprints hold"
     parts.append(Text(summary, "red" if broken else "green"))
@@ -109,13 +114,17 @@ def show_sizing(sizing: Sizing) -> Outcome:
     return Outcome(sizing.to_json(), (Text(sizing.describe()),))
 
 
-def show_translation(translation: Translation) -> Outcome:
-    """What was written, and which sources failed and why."""
+def show_translation(translation: Translation, *, watermark_key: Path | None = None) -> Outcome:
+    """What was written, which sources failed and why, and where the watermark's key lies."""
     if len(translation.failed) == len(translation.scans):
         code = ExitCode.USER_INPUT
     else:
         code = ExitCode.PARTLY if translation.failed else ExitCode.DONE
-    return Outcome(translation.to_json(), tuple(_translation_parts(translation)), code)
+    parts, data = list(_translation_parts(translation)), translation.to_json()
+    if watermark_key is not None:
+        parts.append(Text(f"Watermark of the key {watermark_key}; keep it secret, and a copy"))
+        data["watermark_key"] = str(watermark_key)
+    return Outcome(data, tuple(parts), code)
 
 
 def show_validation(validation: Validation) -> Outcome:

@@ -31,6 +31,7 @@ class TranslateRequest:
     as_dicom: bool
     identity: Literal["pseudonym", "keep"] | None
     regions: tuple[str, ...]
+    watermark: bool
 
     def perform(self, progress: Progress) -> Outcome:
         """Do what is asked for.
@@ -71,10 +72,16 @@ class TranslateRequest:
 
         return InferenceChoices(parse_memory(self.memory), self.engine, self.precision)
 
+    def _watermark_key(self) -> Path | None:
+        from medtranslate.watermark import find_watermark_key
+
+        return find_watermark_key() if self.watermark else None
+
     def _write_scans(self, progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_translation
         from medtranslate.workflows.translate import translate
 
+        key = self._watermark_key()
         translation = translate(
             self.model,
             self._scans(),
@@ -83,25 +90,28 @@ class TranslateRequest:
             uncertainty=self.uncertainty,
             companions=self.companions,
             inference=self._inference(),
+            watermark_key=key,
             progress=progress,
         )
-        return show_translation(translation)
+        return show_translation(translation, watermark_key=key)
 
     def _write_on_cluster(self, cluster: str, progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_translation
         from medtranslate.workflows.translate_cohort import ModelChoice, translate_on_cluster
 
-        choice = ModelChoice(self.model, self.uncertainty, self.companions, self._inference())
+        key = self._watermark_key()
+        choice = ModelChoice(self.model, self.uncertainty, self.companions, self._inference(), key)
         translation = translate_on_cluster(
             choice, self._scans(), self.out, cluster=cluster, progress=progress
         )
-        return show_translation(translation)
+        return show_translation(translation, watermark_key=key)
 
     def _write_series(self, progress: Progress) -> Outcome:
         from medtranslate.cli.summaries import show_translation
         from medtranslate.workflows.regions import parse_regions
         from medtranslate.workflows.translate_series import translate_to_dicom
 
+        key = self._watermark_key()
         translation = translate_to_dicom(
             self.model,
             self._scans(),
@@ -112,6 +122,7 @@ class TranslateRequest:
             uncertainty=self.uncertainty,
             companions=self.companions,
             inference=self._inference(),
+            watermark_key=key,
             progress=progress,
         )
-        return show_translation(translation)
+        return show_translation(translation, watermark_key=key)

@@ -26,6 +26,7 @@ from medtranslate.cli.options import (
     Protocols,
     Regions,
     Uncertainty,
+    Watermark,
 )
 from medtranslate.cli.translating import TranslateRequest
 
@@ -62,6 +63,7 @@ def translate(
     output_format: Format = "nifti",
     identity: Identity = None,
     regions: Regions = None,
+    watermark: Watermark = False,
     as_json: Json = False,
 ) -> None:
     """Make the synthetic scan of each source, on the source's own grid."""
@@ -80,6 +82,7 @@ def translate(
         as_dicom=output_format == "dicom",
         identity=identity,
         regions=tuple(regions or ()),
+        watermark=watermark,
     )
     finish(context, request.perform, as_json=as_json)
 

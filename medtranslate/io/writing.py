@@ -32,7 +32,8 @@ VOXELS_KEY = "VoxelsSha256"
 
 _DESCRIPTION_BYTES = 79
 _SCANNER_CODE = 1
-_COMPRESSION_LEVEL = 6
+_COMPRESSION_LEVEL = 1
+"""As nibabel's. Packing harder (6) makes predictions 8 % smaller and takes twice the time."""
 _POSITION_TOLERANCE_MM = 1e-3
 _STORED_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 

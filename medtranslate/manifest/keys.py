@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import base64
-import contextlib
-import os
-import secrets
-import stat
 from pathlib import Path
 
-import typer
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from medtranslate.errors import ConfigError
+from medtranslate.io.secret_file import read_secret, secret_path
 from medtranslate.provenance import hash_bytes
 
 _KEY_FILE = "signing-key.pem"
-_READABLE_BY_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _SHOWN_DIGITS = 16
-
-
-def find_key_path() -> Path:
-    """Where this user's key lies: the folder that the system keeps settings in."""
-    return Path(typer.get_app_dir("medtranslate")) / _KEY_FILE
 
 
 def load_signing_key(path: Path | None = None) -> Ed25519PrivateKey:
@@ -36,21 +26,10 @@ def load_signing_key(path: Path | None = None) -> Ed25519PrivateKey:
     Raises:
         ConfigError: If it cannot be made or read, or others may read it.
     """
-    path = find_key_path() if path is None else path
+    path = secret_path(_KEY_FILE) if path is None else path
+    text = read_secret(path, make=_make_key)
     try:
-        if not path.exists():
-            _make_key(path)
-        if path.stat().st_mode & _READABLE_BY_OTHERS:
-            raise ConfigError(
-                f"{path}: other users may read this signing key, so it proves nothing. Take their"
-                f" rights away (chmod 600 {path}), or remove it to get a new one"
-            )
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: the key that signs results cannot be made or read"
-            f" ({error.strerror or error}). Set XDG_CONFIG_HOME to a folder that can be written"
-        ) from error
+        key = serialization.load_pem_private_key(text, password=None)
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{path}: does not hold a signing key ({error}). Remove it to get a new one"
@@ -85,20 +64,9 @@ def is_signed(public: str, signature: str, message: bytes) -> bool:
     return True
 
 
-def _make_key(path: Path) -> None:
-    """Write a new key under its final name at once, so that two first uses share one."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    text = Ed25519PrivateKey.generate().private_bytes(
+def _make_key() -> bytes:
+    return Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(text)
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-    finally:
-        aside.unlink()

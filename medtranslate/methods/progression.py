@@ -16,7 +16,9 @@ from medtranslate.methods.cgan import AdversarySettings
 from medtranslate.methods.optimisation import GuardedOptimiser, OptimiserSettings
 from medtranslate.methods.progression_terms import (
     ProgressionLossSettings,
+    find_pace,
     image_loss,
+    proportion_loss,
     region_loss,
     regularity_loss,
     sparsity_loss,
@@ -107,6 +109,12 @@ def move_region(
     return advance_region(nearness, displacement, dynamics.front, years)
 
 
+def _further_regions(batch: Batch) -> list[tuple[str, str]]:
+    """Keys of each further region of ``label-NAME``, today and later."""
+    today = [key for key in batch if key.startswith("label-")]
+    return [(key, key.replace("label", "later", 1)) for key in today]
+
+
 class Progression:
     """Learn how scans change from pairs of visits, by reconstruction and by deceiving an adversary.
 
@@ -114,8 +122,8 @@ class Progression:
     (Isola et al., 2017). Before ``adversary.start`` it is neither asked nor taught.
 
     A batch holds, beside ``source``, ``target`` and ``mask``: ``years`` ``(n,)``, ``condition``
-    ``(n, c)``, ``inside`` (the patient) and, if regions are labelled, ``label`` and ``later``;
-    ``nearness`` too for a region that grows.
+    ``(n, c)``, ``inside`` (the patient) and, if regions are labelled, ``label`` and ``later``,
+    and ``label-NAME`` and ``later-NAME`` of further ones; ``nearness`` too for a region that grows.
     """
 
     def __init__(
@@ -175,18 +183,35 @@ class Progression:
         loss = loss + regularity_loss(dynamics.velocity, future.displacement, settings=settings)
         loss = loss + sparsity_loss(future.added, mask, settings=settings)
         if "label" in batch:
-            moved = move_region(
-                core,
-                dynamics,
-                future.displacement,
-                label=batch["label"],
-                nearness=batch.get("nearness"),
-                years=batch["years"],
-            )
-            loss = loss + region_loss(
-                batch["label"] * mask, batch["later"] * mask, moved * mask, settings=settings
-            )
+            loss = loss + self._region_terms(batch, core, dynamics, future.displacement, mask)
         return future, loss
+
+    def _region_terms(
+        self,
+        batch: Batch,
+        network: ProgressionNetwork,
+        dynamics: Dynamics,
+        displacement: Tensor,
+        mask: Tensor,
+    ) -> Tensor:
+        """Where the followed region goes wrong, and which further regions leave its proportion."""
+        settings = self._settings.loss
+        moved = move_region(
+            network,
+            dynamics,
+            displacement,
+            label=batch["label"],
+            nearness=batch.get("nearness"),
+            years=batch["years"],
+        )
+        followed = batch["label"] * mask, batch["later"] * mask, moved * mask
+        loss = region_loss(*followed, settings=settings)
+        pace = find_pace(*followed)
+        for today, later in _further_regions(batch):
+            moved = warp(batch[today], displacement)
+            regions = batch[today] * mask, batch[later] * mask, moved * mask
+            loss = loss + proportion_loss(*regions, pace, settings=settings)
+        return loss
 
     def _step(self, loss: Tensor, progress: float) -> None:
         left_out = self._optimiser.step(loss, progress=progress)

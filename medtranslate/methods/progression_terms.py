@@ -11,6 +11,7 @@ from medtranslate.settings import Settings
 
 _LEAST_STRETCH = 0.2
 _FEW_VOXELS = 30.0
+_FASTEST = 8.0
 
 
 class ProgressionLossSettings(Settings):
@@ -34,7 +35,7 @@ class ProgressionLossSettings(Settings):
         description="Weight of the squared disagreement of labelled regions, over their volume.",
     )
     volume: float = Field(
-        0.1, ge=0, description="Weight of the error of the labelled region's change of volume."
+        0.1, ge=0, description="Weight of the error of the labelled regions' change of volume."
     )
 
 
@@ -124,3 +125,50 @@ def region_loss(
     apart = (difference.square().sum(dim=(1, 2, 3, 4)) * scale).mean()
     change = (difference.sum(dim=(1, 2, 3, 4)).abs() * scale).mean()
     return settings.region * apart + settings.volume * change
+
+
+def find_pace(label: Tensor, later: Tensor, predicted: Tensor) -> Tensor:
+    """How many times faster the region should have changed its volume, as a number to scale by.
+
+    Args:
+        label: Shape ``(n, 1, i, j, k)``, 0 to 1; the region at the baseline.
+        later: Same shape; at the follow-up.
+        predicted: Same shape; as the model has it.
+
+    Returns:
+        Shape ``(n,)``, between an eighth and eight, without gradient; 1 if the region stays.
+    """
+    true, said = ((one - label).sum(dim=(1, 2, 3, 4)).detach() for one in (later, predicted))
+    pace = torch.where(said == 0, torch.ones_like(said), true / said)
+    return pace.clamp(1 / _FASTEST, _FASTEST)
+
+
+def proportion_loss(
+    label: Tensor,
+    later: Tensor,
+    predicted: Tensor,
+    pace: Tensor,
+    *,
+    settings: ProgressionLossSettings,
+) -> Tensor:
+    """By how much a further region's change of volume is out of proportion to the followed one's.
+
+    The speed of all that moves is fitted to the followed region when the rest has been trained.
+    So a further region is held against the part of its true change that the followed region has
+    come to: however far the training is, their proportion is what is learned.
+
+    Args:
+        label: Shape ``(n, 1, i, j, k)``, 0 to 1; the further region at the baseline.
+        later: Same shape; at the follow-up.
+        predicted: Same shape; as the model has it.
+        pace: Shape ``(n,)``; of the followed region, from :func:`find_pace`.
+        settings: The weights.
+
+    Returns:
+        The term over the region's volume; patients without the region count for nothing.
+    """
+    volume = (label + later).sum(dim=(1, 2, 3, 4)) / 2
+    there = (volume > 0).float()
+    true, said = ((one - label).sum(dim=(1, 2, 3, 4)) for one in (later, predicted))
+    apart = (said - true / pace).abs() * there / volume.clamp(min=_FEW_VOXELS)
+    return settings.volume * apart.mean()

@@ -31,11 +31,11 @@ class CorrectionNetwork(nn.Module):
     def _compute_head(self, features: Tensor) -> Tensor:
         dimensions, factor = self.generator.dimensions, self.generator.settings.stem_factor
         factors = dict.fromkeys("abd"[:dimensions], factor)
-        return rearrange(
-            self.head(features), f"{COARSE[dimensions]} -> {FINE[dimensions]}", c=1, **factors
-        )
+        blocks: Tensor = self.head(features)
+        return rearrange(blocks, f"{COARSE[dimensions]} -> {FINE[dimensions]}", c=1, **factors)
 
 
+@torch.no_grad()
 def compute_blocks(layer: nn.Conv2d | nn.Conv3d, factor: int) -> nn.Conv2d | nn.Conv3d:
     """A convolution with one channel out as one in steps of ``factor`` with a channel per voxel.
 
@@ -47,13 +47,10 @@ def compute_blocks(layer: nn.Conv2d | nn.Conv3d, factor: int) -> nn.Conv2d | nn.
         A convolution that gives each block's voxels as channels, in the order of its axes.
     """
     dimensions = layer.weight.ndim - 2
-    spread = type(layer)(
-        layer.in_channels, factor**dimensions, factor + 2, stride=factor, padding=1
-    )
-    with torch.no_grad():
-        spread.weight.zero_()
-        for channel, voxel in enumerate(product(range(factor), repeat=dimensions)):
-            reach = tuple(slice(start, start + 3) for start in voxel)
-            spread.weight[(channel, slice(None), *reach)] = layer.weight[0]
-        spread.bias.copy_(layer.bias.expand(factor**dimensions))
-    return spread
+    weight = torch.zeros(factor**dimensions, layer.in_channels, *[factor + 2] * dimensions)
+    for channel, voxel in zip(weight, product(range(factor), repeat=dimensions), strict=True):
+        channel[(slice(None), *(slice(start, start + 3) for start in voxel))] = layer.weight[0]
+    blocks = type(layer)(layer.in_channels, len(weight), factor + 2, stride=factor, padding=1)
+    bias = layer.state_dict()["bias"].expand(len(weight))
+    blocks.load_state_dict({"weight": weight, "bias": bias})
+    return blocks

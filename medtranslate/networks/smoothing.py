@@ -26,7 +26,9 @@ class Smoothing(nn.Module):
         for axis in range(3):
             width = nn.Parameter(torch.tensor(float(sigma)), requires_grad=False)
             self.register_parameter(f"kernel_sigma_{axis}", width)
-        self.register_buffer("kernel", _build_kernel(self), persistent=False)
+        # On the CPU also where a network without values is built, to be compared with weights.
+        kernel = _build_kernel(torch.tensor(float(sigma), device="cpu"))
+        self.register_buffer("kernel", kernel.to(width.device), persistent=False)
         self.register_load_state_dict_post_hook(_rebuild)  # type: ignore[no-untyped-call]  # in torch
 
     def forward(self, image: Tensor) -> Tensor:
@@ -35,11 +37,11 @@ class Smoothing(nn.Module):
         return smooth
 
 
-def _build_kernel(module: nn.Module) -> Tensor:
-    width = module.get_parameter("kernel_sigma_0").detach()
-    return gaussian_1d(width.cpu(), truncated=_TRUNCATED).to(width.device)
+def _build_kernel(width: Tensor) -> Tensor:
+    return gaussian_1d(width, truncated=_TRUNCATED)
 
 
 def _rebuild(module: nn.Module, _: Any) -> None:  # Any: the keys that were not found
     """Weights that are loaded may come from a network of another width."""
-    module.kernel = _build_kernel(module)
+    width = module.get_parameter("kernel_sigma_0").detach()
+    module.kernel = _build_kernel(width.cpu()).to(width.device)

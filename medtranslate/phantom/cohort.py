@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from medtranslate.geometry import Geometry
 from medtranslate.io import BidsName, write_volume
 from medtranslate.io.atomic import atomic_folder, write_json, write_text
 from medtranslate.phantom.anatomy import Template, load_template
-from medtranslate.phantom.contrast import Tissue
+from medtranslate.phantom.contrast import VENTRICLES, Tissue
 from medtranslate.phantom.documents import (
     DATASET_README,
     PARTICIPANT_COLUMNS,
@@ -55,12 +55,22 @@ class Visit:
         days: Since the first visit.
         anatomy: What lies in each voxel.
         volumes: By contrast, see :func:`medtranslate.phantom.scanner.scan`.
+        ventricles: Boolean, shape ``(i, j, k)``; told apart from other fluid in the segmentation.
     """
 
     session: str | None
     days: int
     anatomy: Anatomy
     volumes: dict[str, Volume]
+    ventricles: np.ndarray | None = None
+
+    @property
+    def segmentation(self) -> np.ndarray:
+        """What fills most of each voxel: a :class:`Tissue`, or the ventricles."""
+        tissue: np.ndarray = self.anatomy.fractions.argmax(axis=0)
+        if self.ventricles is not None:
+            tissue[self.ventricles & (tissue == Tissue.CSF)] = VENTRICLES
+        return tissue
 
 
 def make_cohort(
@@ -181,7 +191,7 @@ def write_visit(out: Path, subject: str, visit: Visit) -> None:
     labels: dict[tuple[tuple[str, str], ...], np.ndarray] = {
         (("desc", "brain"),): anatomy.brain,
         (("label", "lesion"),): anatomy.lesion >= 0.5,
-        (): anatomy.fractions.argmax(axis=0),
+        (): visit.segmentation,
     }
     for extra, array in labels.items():
         name = BidsName((*entities, *extra), "mask" if extra else "dseg", ".nii.gz").name
@@ -241,8 +251,16 @@ def write_table(path: Path, columns: dict[str, dict[str, Any]], rows: list[dict[
     write_json(path.with_suffix(".json"), described)
 
 
-def write_description(out: Path, command: str) -> None:
-    """What a dataset says of itself, and of the truth it carries."""
+def write_description(
+    out: Path, command: str, *, structures: Mapping[int, str] | None = None
+) -> None:
+    """What a dataset says of itself, and of the truth it carries.
+
+    Args:
+        out: The dataset.
+        command: What made it.
+        structures: Labels of its segmentations beside those of the tissues, with their names.
+    """
     generated = [{"Name": "medtranslate phantom", "Version": __version__, "Description": command}]
     common = {
         "BIDSVersion": _BIDS_VERSION,
@@ -262,7 +280,8 @@ def write_description(out: Path, command: str) -> None:
     write_text(out / DERIVATIVES / "README.md", TRUTH_README)
     write_text(out / "README.md", DATASET_README.format(command=command, licence=TEMPLATE_LICENCE))
     write_text(out / ".bidsignore", f"**/ct\n{CHECKSUMS}\n")
-    rows = [f"{tissue.value}\t{tissue.name.lower()}" for tissue in Tissue]
+    names = {tissue.value: tissue.name.lower() for tissue in Tissue} | dict(structures or {})
+    rows = [f"{label}\t{name}" for label, name in names.items()]
     write_text(out / DERIVATIVES / "dseg.tsv", "\n".join(["index\tname", *rows]) + "\n")
 
 

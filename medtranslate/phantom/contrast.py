@@ -24,6 +24,10 @@ class Tissue(IntEnum):
     EYE = 10
 
 
+VENTRICLES = 11
+"""Label of fluid inside the brain, where a disease tells it apart from the fluid around it."""
+
+
 @dataclass(frozen=True)
 class TissueProperties:
     """Typical values of a tissue at 1.5 T and 120 kV.

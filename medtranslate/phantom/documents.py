@@ -64,8 +64,9 @@ that fills most of a voxel (names in `dseg.tsv`). Licence and origin: see the RE
 
 DISEASE_README = """
 `sub-*/volumes.csv` holds the true volume of each region at each visit. The disease is
-`label-ventricles_mask` (atrophy), `label-tumor_mask` (a density of 0.2 or more), or
-`label-newlesion_mask` and `label-resolvedlesion_mask` (against the first visit).
+`label-ventricles_mask` (atrophy; `dseg` tells these apart from other fluid, too),
+`label-tumor_mask` (a density of 0.2 or more), or `label-newlesion_mask` and
+`label-resolvedlesion_mask` (against the first visit).
 `label-tumor_probseg` is the density of tumour cells, 0 to 1. `desc-xmm_displacement`,
 `desc-ymm_displacement` and `desc-zmm_displacement` tell where the tissue in each voxel lay at the
 first visit, relative to the voxel, along right, front and up, in millimetres; fluid and skull

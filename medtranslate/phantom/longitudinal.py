@@ -23,6 +23,7 @@ from medtranslate.phantom.cohort import (
     write_table,
     write_visit,
 )
+from medtranslate.phantom.contrast import VENTRICLES
 from medtranslate.phantom.courses import (
     DISEASES,
     GROUPS,
@@ -44,6 +45,11 @@ _GAP_DAYS: dict[Disease, tuple[int, int]] = {
     "atrophy": (200, 700),
     "tumour": (30, 110),
     "lesions": (120, 420),
+}
+_STRUCTURES: dict[Disease, dict[int, str]] = {
+    "atrophy": {VENTRICLES: "ventricles"},
+    "tumour": {},
+    "lesions": {},
 }
 _DAYS_PER_YEAR = 365.25
 _DESCRIPTION = "simulated by medtranslate phantom; no real person"
@@ -112,6 +118,7 @@ def make_longitudinal_cohort(
             aside,
             f"medtranslate phantom --out {out.name} --subjects {subjects} --seed {seed}"
             f" --spacing-mm {spacing_mm:g} --visits {visits} --disease {disease}",
+            structures=_STRUCTURES[disease],
         )
         write_text(aside / DERIVATIVES / "README.md", TRUTH_README + DISEASE_README)
         rows = []
@@ -175,7 +182,8 @@ def _write_person(out: Path, followed: Followed) -> None:
     for visit, days in enumerate(followed.days, start=1):
         stage = followed.course.stage(days / _DAYS_PER_YEAR)
         scans = scan(stage.anatomy, np.random.default_rng([*followed.seed, visit]))
-        seen = Visit(str(visit), days, stage.anatomy, scans)
+        ventricles = stage.masks.get("ventricles")
+        seen = Visit(str(visit), days, stage.anatomy, scans, ventricles)
         write_visit(out, followed.name, seen)
         _write_truth(out, followed.name, str(visit), stage)
         sessions.append({"session_id": f"ses-{visit}", "days_since_baseline": str(days)})

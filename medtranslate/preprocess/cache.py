@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack, cast
 
@@ -53,6 +53,7 @@ class PreparedArrays:
         fingerprint: Hashes of inputs, settings and outputs, and library versions.
         label: Same shape, 0 to 1; the source's labelled region, None without one.
         later: Same shape, 0 to 1; the target's labelled region, None without one.
+        further: Likewise, further regions of the same labels, by ``label-NAME`` and ``later-NAME``.
     """
 
     source: torch.Tensor
@@ -66,6 +67,7 @@ class PreparedArrays:
     fingerprint: dict[str, Any]  # as in preprocessing.json
     label: torch.Tensor | None = None
     later: torch.Tensor | None = None
+    further: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @classmethod
     def from_prepared(cls, prepared: Prepared) -> PreparedArrays:
@@ -82,11 +84,12 @@ class PreparedArrays:
             fingerprint=prepared.fingerprint,
             label=None if prepared.label is None else _plain(prepared.label),
             later=None if prepared.later is None else _plain(prepared.later),
+            further={key: _plain(image) for key, image in prepared.further.items()},
         )
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The images there are, by role."""
-        images = {role: getattr(self, role) for role in _ROLES}
+        images = {role: getattr(self, role) for role in _ROLES} | dict(self.further)
         return {role: image for role, image in images.items() if image is not None}
 
 
@@ -213,4 +216,5 @@ def _from_parts(tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) 
         fingerprint=cast("dict[str, Any]", header["fingerprint"]),
         label=tensors.get("label"),
         later=tensors.get("later"),
+        further={role: image for role, image in tensors.items() if role not in _ROLES},
     )

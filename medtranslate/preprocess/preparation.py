@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Required, TypedDict, Unpack, cast
 
@@ -29,6 +29,7 @@ from medtranslate.preprocess.steps import (
     NormaliseIntensity,
     ReadLabels,
     RecordInputs,
+    further_keys,
 )
 from medtranslate.provenance import hash_json, hash_volume, software_versions
 from medtranslate.volume import IntensityScale
@@ -80,6 +81,7 @@ class Prepared:
         chain: The MONAI transforms that were applied.
         label: Same grid, 0 to 1; the source's labelled region, None without one.
         later: Same grid, 0 to 1; the target's labelled region, None without one.
+        further: Likewise, further regions of the same labels, by ``label-NAME`` and ``later-NAME``.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Prepared:
     chain: Compose
     label: MetaTensor | None = None
     later: MetaTensor | None = None
+    further: Mapping[str, MetaTensor] = field(default_factory=dict)
 
     @property
     def grid(self) -> Geometry:
@@ -110,11 +113,13 @@ def build_chain(settings: PreprocessSettings) -> Compose:
     and without a target.
     """
     images = ["source", "target", "mask"]
-    everything = [*images, *LABELS]
+    further = further_keys(settings.further_regions)
+    everything = [*images, *LABELS, *further]
+    moving = ["source", "mask", *(key for key in (*LABELS, *further) if key.startswith(LABELS[0]))]
     steps: list[Transform] = [
-        load_images(everything),
+        load_images([*images, *LABELS]),
         RecordInputs(),
-        ReadLabels(settings.region_values),
+        ReadLabels(settings.region_values, settings.further_regions),
         Orientationd(
             everything, axcodes=settings.orientation, labels=None, allow_missing_keys=True
         ),
@@ -125,9 +130,9 @@ def build_chain(settings: PreprocessSettings) -> Compose:
     steps.append(FindMask(settings.mask))
     if settings.spacing is not None:
         spacing = Spacingd(
-            ["source", "mask", "label"],
+            moving,
             pixdim=settings.spacing,
-            mode=("bilinear", "nearest", "bilinear"),
+            mode=["nearest" if key == "mask" else "bilinear" for key in moving],
             allow_missing_keys=True,
             padding_mode="border",
         )
@@ -169,6 +174,7 @@ def prepare(settings: PreprocessSettings, *, name: str, **files: Unpack[CaseFile
         chain=chain,
         label=data.get("label"),
         later=data.get("later"),
+        further={key: data[key] for key in further_keys(settings.further_regions) if key in data},
     )
 
 
@@ -220,7 +226,9 @@ def hash_outputs(images: Mapping[str, np.ndarray], affine: np.ndarray) -> dict[s
 
 
 def _fingerprint(settings: PreprocessSettings, data: Mapping[str, Any]) -> dict[str, Any]:
-    roles = [role for role in ("source", "target", "mask", "seen", *LABELS) if role in data]
+    further = further_keys(settings.further_regions)
+    named = ("source", "target", "mask", "seen", *LABELS, *further)
+    roles = [role for role in named if role in data]
     outputs = {role: voxels_of(data[role]) for role in roles}
     return {
         "inputs": data["inputs"],

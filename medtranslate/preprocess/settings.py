@@ -53,6 +53,8 @@ IntensitySettings = Annotated[
     Field(discriminator="name"),
 ]
 
+RegionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
 PositiveMillimetres = Annotated[float, Field(gt=0)]
 
 
@@ -111,6 +113,11 @@ class PreprocessSettings(Settings):
         (),
         description="Values of visits.labels that make up the followed region; empty: every "
         "value above 0.",
+    )
+    further_regions: dict[RegionName, Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="Further regions of visits.labels by name, each with its values: their change "
+        "of volume is trained too, and not followed, as in {ventricles: [4, 43]}.",
     )
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,16 @@ _KEPT_STILL_VOXELS = 0.1
 
 LABELS = ("label", "later")
 """A labelled region of the source, and of the target, which go wherever those two go."""
+
+
+def further_keys(names: Iterable[str]) -> list[str]:
+    """Keys of further regions of the same labels, such as ``label-ventricles``."""
+    return [f"{key}-{name}" for name in names for key in LABELS]
+
+
+def _later_keys(data: Mapping[Hashable, Any]) -> list[str]:
+    """Keys of every labelled region of the target that there is."""
+    return [str(key) for key in data if str(key).partition("-")[0] == LABELS[1]]
 
 
 class RecordInputs(Transform):
@@ -95,11 +105,10 @@ class AlignTarget(Transform):
                 f"{result['name']}: preprocess.align is 'transforms' but there is no transform "
                 "file from the target to the source; add one, or set preprocess.align: rigid"
             )
-        for key in ("target", "later"):
-            if key in result:
-                moved = track(voxels_of(result[key]), like=result[key])
-                moved.affine = torch.as_tensor(np.linalg.solve(world, affine_of(result[key])))
-                result[key] = moved
+        for key in ("target", *_later_keys(result)):
+            moved = track(voxels_of(result[key]), like=result[key])
+            moved.affine = torch.as_tensor(np.linalg.solve(world, affine_of(result[key])))
+            result[key] = moved
         return result
 
 
@@ -115,12 +124,17 @@ def _require_one_grid(name: str, fixed: Geometry, moving: Geometry) -> None:
 class ReadLabels(Transform):
     """Labelled regions as 0 and 1, each on the grid of its scan."""
 
-    def __init__(self, values: tuple[int, ...] = ()) -> None:
-        """Take the values that make up the region; every one above 0 if empty."""
+    def __init__(
+        self,
+        values: tuple[int, ...] = (),
+        further: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
+        """Take the values that make up the region, every one above 0 if empty; others by name."""
         self._values = values
+        self._further = dict(further or {})
 
     def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
-        """Replace ``label`` and ``later`` by 0 and 1, checked.
+        """Replace ``label`` and ``later`` by 0 and 1, checked; add ``label-NAME``, ``later-NAME``.
 
         Raises:
             GeometryError: If one lies on another grid than its scan.
@@ -137,6 +151,9 @@ class ReadLabels(Transform):
                 )
             voxels = voxels_of(result[key])
             inside = np.isin(voxels, self._values) if self._values else voxels > 0
+            for name, values in self._further.items():
+                other = np.isin(voxels, values).astype(np.float32)
+                result[f"{key}-{name}"] = track(other, like=result[key])
             result[key] = track(inside.astype(np.float32), like=result[key])
         return result
 
@@ -238,10 +255,10 @@ class BringTargetOntoSource(Transform):
             voxels = voxels_of(self._resample(target, source))
             voxels = np.where(seen, voxels, np.float32(self._background))
         arrays = {"target": voxels, "seen": seen.astype(np.float32)}
-        if "later" in result:
-            later = result["later"]
+        for key in _later_keys(result):
+            later = result[key]
             same = _same_grid(source, later)
-            arrays["later"] = voxels_of(later if same else self._resample(later, source)) * seen
+            arrays[key] = voxels_of(later if same else self._resample(later, source)) * seen
         for key, array in arrays.items():
             result[key] = track(array, like=source)
         return result
@@ -287,12 +304,13 @@ class DrawBox(Transform):
     def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
         """Add ``box``: 1 inside, on the grid of ``mask``."""
         result = dict(data)
-        inside = np.argwhere(voxels_of(result["mask"]) > 0.5)
+        inside = voxels_of(result["mask"]) > 0.5
         margin = np.ceil(self._margin_mm / np.array(geometry_of(result["mask"]).spacing))
         box = np.zeros(result["mask"].shape[1:], dtype=np.float32)
-        if len(inside):
-            low = np.maximum(inside.min(axis=0) - margin, 0).astype(int)
-            high = (inside.max(axis=0) + margin + 1).astype(int)
+        if inside.any():
+            taken = [np.flatnonzero(inside.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+            low = np.maximum([along[0] for along in taken] - margin, 0).astype(int)
+            high = ([along[-1] for along in taken] + margin + 1).astype(int)
             box[low[0] : high[0], low[1] : high[1], low[2] : high[2]] = 1
         result["box"] = track(box, like=result["mask"])
         return result

@@ -15,7 +15,7 @@ from medtranslate.errors import DatasetError, MissingExtraError
 from medtranslate.io.atomic import atomic_folder, write_json
 from medtranslate.volume import Volume
 from medtranslate.workflows.ensemble import describe_views
-from medtranslate.workflows.outputs import is_ours
+from medtranslate.workflows.outputs import SERIES_DESCRIPTION, SERIES_FOLDER, is_ours
 from medtranslate.workflows.prediction import Translator
 
 try:
@@ -30,16 +30,13 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "pydicom", "dicom") from error
 
-DESCRIPTION = "synthetic.json"
-"""What describes a folder of synthetic DICOM."""
-
 DEVIATION = "deviation"
 """Folder of the standard deviations, in the folder of a synthetic series."""
 
 ERROR = "error"
 """Folder of the errors."""
 
-_SERIES, _SEGMENTATION, _STRUCTURES = "series", "regions", "structures"
+_SEGMENTATION, _STRUCTURES = "regions", "structures"
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +69,7 @@ def plan_folder(source: DicomSeries, target: str, out: Path) -> Path:
     header = source.datasets[0]
     series = Naming("pseudonym").uid(str(header.SeriesInstanceUID))
     folder = out / f"{pseudonym(str(header.StudyInstanceUID))}_{series[-8:]}_{target}"
-    if folder.exists() and not is_ours(folder / DESCRIPTION):
+    if folder.exists() and not is_ours(folder / SERIES_DESCRIPTION):
         raise DatasetError(
             f"--out {folder}: exists and is not a synthetic series of ours; it is left alone."
             " Choose another folder"
@@ -104,7 +101,7 @@ def write_folder(
     synthesis = _describe_synthesis(translator, predicted)
     series = derive_series(predicted.volume, source.datasets, synthesis, identity=identity)
     with atomic_folder(folder) as temporary:
-        write_datasets(temporary / _SERIES, series.datasets)
+        write_datasets(temporary / SERIES_FOLDER, series.datasets)
         if predicted.sd is not None:
             deviation = make_deviation_map(predicted.sd, series, synthesis)
             write_datasets(temporary / DEVIATION, [deviation])
@@ -114,7 +111,7 @@ def write_folder(
         if predicted.regions:
             _write_regions(temporary, predicted.regions, series, synthesis)
         sidecar = _describe(translator, predicted, series, label=folder.name.rsplit("_", 1)[0])
-        write_json(temporary / DESCRIPTION, sidecar)
+        write_json(temporary / SERIES_DESCRIPTION, sidecar)
     return series
 
 

@@ -10,9 +10,13 @@ from medtranslate.errors import DatasetError
 from medtranslate.io import parse_bids_name, read_volume, scan_suffix
 from medtranslate.metrics.calibration import LEVELS, Calibration
 from medtranslate.volume import Volume
+from medtranslate.watermark import SIDECAR_KEY
 
 DEVIATION_DESC = "syntheticsd"
 """Label of the ``desc`` entity beside a prediction of ``desc-synthetic``."""
+
+_OF_THE_PREDICTION = ("ClippedVoxels", SIDECAR_KEY)
+"""Keys of its sidecar that do not hold for the deviations."""
 
 _CAUTION = (
     "The factors hold for the validation people. Voxels of one person are not exchangeable with"
@@ -62,7 +66,7 @@ def describe_deviation(
     factors = {f"{100 * level:g}": calibration.factors[level] for level in LEVELS}
     is_ensemble = len({view["ModelSha256"] for view in views}) > 1
     return {
-        **{key: value for key, value in sidecar.items() if key != "ClippedVoxels"},
+        **{key: value for key, value in sidecar.items() if key not in _OF_THE_PREDICTION},
         "Description": f"Voxel-wise standard deviation of {len(views)} predictions"
         f" ({sidecar['Description']}); 0 outside the mask",
         "StandardDeviationOf": prediction.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_QUEUES = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
+_QUEUES = {"slurm": ("SLURMCluster", "sbatch"), "pbs": ("PBSCluster", "qsub")}
+"""Class of dask-jobqueue, and the program that hands a job in."""
+
+_ANY_PORT = {"dashboard_address": ":0"}
+"""A scheduler serves its state by HTTP; where several run, each at a free port."""
+
 _CONNECT_SECONDS = 30
 _DIED = (
     "every worker process that tried it died: ended from outside, or by the system for want of"
@@ -124,11 +130,30 @@ def _start_cluster(kind: str, count: int) -> Any:  # Any: dask-jobqueue ships no
     if kind == "local":
         from distributed import LocalCluster
 
-        return LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            dashboard_address=None,
+            scheduler_kwargs=_ANY_PORT,
+        )
     try:
+        import dask
         import dask_jobqueue
     except ImportError:
         raise MissingExtraError("dask-jobqueue", "cluster") from None
-    queue = getattr(dask_jobqueue, _QUEUES[kind])()
+    name, program = _QUEUES[kind]
+    if shutil.which(program) is None:
+        raise ConfigError(
+            f"--cluster {kind}:{count}: there is no '{program}' here; call it on a machine where"
+            " jobs can be handed in"
+        )
+    told = dask.config.get(f"jobqueue.{kind}")
+    if told.get("cores") is None or told.get("memory") is None:
+        raise ConfigError(
+            f"--cluster {kind}:{count}: nothing says what a job gets. Write jobqueue: {kind}:"
+            " cores, memory and walltime into ~/.config/dask/jobqueue.yaml"
+        )
+    options = {**_ANY_PORT, **(told.get("scheduler-options") or {})}
+    queue = getattr(dask_jobqueue, name)(scheduler_options=options)
     queue.scale(jobs=count)
     return queue

@@ -69,6 +69,10 @@ class Foresight:
         onward = displace(self.dynamics.velocity, torch.tensor([-years]))
         return self._cut(jacobian_determinant(onward))
 
+    def pad(self, image: Tensor, *, zeros: bool = False) -> Tensor:
+        """An image ``(1, i, j, k)`` padded as ``baseline`` is: by its edge values, or by zeros."""
+        return _pad(image[None], self.network.settings.divisor, zeros=zeros)
+
     def _cut(self, image: Tensor) -> Tensor:
         i, j, k = self.shape
         return image[..., :i, :j, :k].contiguous()
@@ -101,7 +105,7 @@ def look_ahead(
     dynamics = network(
         padded.to(device),
         condition[None].to(device),
-        _pad(inside[None].float(), divisor, value=True).to(device),
+        _pad(inside[None].float(), divisor, zeros=True).to(device),
     )
     i, j, k = plain.shape[1:]
     near = None if nearness is None else _pad(nearness[None], divisor)
@@ -109,8 +113,8 @@ def look_ahead(
     return Foresight(network, parts, padded[:, :1], near, (i, j, k))
 
 
-def _pad(image: Tensor, divisor: int, *, value: bool = False) -> Tensor:
-    """Padding at the end of each axis: edge values, or 0 for ``value``."""
+def _pad(image: Tensor, divisor: int, *, zeros: bool = False) -> Tensor:
+    """Padding at the end of each axis: edge values, or zeros."""
     missing = [-size % divisor for size in image.shape[2:]]
     widths = (0, missing[2], 0, missing[1], 0, missing[0])
-    return functional.pad(image, widths) if value else functional.pad(image, widths, "replicate")
+    return functional.pad(image, widths) if zeros else functional.pad(image, widths, "replicate")

@@ -22,6 +22,9 @@ from medtranslate.workflows.origin import Origin
 
 PROJECT = "medtranslate"
 
+SERIES_DESCRIPTION, SERIES_FOLDER = "synthetic.json", "series"
+"""What describes a folder of synthetic DICOM, and where in it the series lies."""
+
 _NOT_BIDS = (
     "*_ct.nii.gz", "*_ct.json", "*_CBCT.nii.gz", "*_CBCT.json", MANIFEST_FILE, "/status"
 )  # fmt: skip

@@ -33,6 +33,7 @@ from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
+from medtranslate.watermark import WatermarkKey
 from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.train import HISTOGRAM_KEY
 from medtranslate.workflows.views import predict_levelled_views
@@ -74,6 +75,7 @@ class Translator:
             for plain predictions.
         companions: Further models that predict the same target from the same source.
         choices: What was asked for in place of the pipeline's inference settings.
+        watermark: Whose watermark the scans that are written carry; None for no watermark.
     """
 
     model: LoadedModel
@@ -83,11 +85,17 @@ class Translator:
     calibration: Calibration | None = None
     companions: tuple[Translator, ...] = ()
     choices: InferenceChoices = _AS_THE_PIPELINE_SAYS
+    watermark: WatermarkKey | None = None
 
     @property
     def target_suffix(self) -> str:
         """BIDS suffix of what is predicted, such as ``T2w`` or ``CT``."""
         return Selector.parse(self.pipeline.target).suffix
+
+    @property
+    def watermark_identity(self) -> str | None:
+        """Which key the watermark is of, without telling it; None for no watermark."""
+        return None if self.watermark is None else self.watermark.identity
 
     def prepare(self, case: Case, *, with_target: bool = False) -> Prepared:
         """Load a case and bring it onto the model grid; never looks at the target by default."""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from medtranslate.data.cases import Case
-from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.errors import ConfigError, DatasetError, MedTranslateError
 from medtranslate.inference.settings import InferenceSettings
 from medtranslate.io import sidecar_path
 from medtranslate.io.documents import read_document
 from medtranslate.io.writing import VOXELS_KEY
 from medtranslate.manifest.outputs import hash_scan
 from medtranslate.settings import validate_settings
+from medtranslate.watermark import WatermarkKey, recorded_identity
 from medtranslate.workflows.checks import Check, compare_hashes
 from medtranslate.workflows.ensemble import add_uncertainty
 from medtranslate.workflows.found_inputs import need_input
@@ -33,6 +34,7 @@ def replay_scans(
     *,
     models: Sequence[Path],
     inputs: Mapping[str, Path],
+    watermark: WatermarkKey | None = None,
     progress: Progress,
 ) -> Iterator[Check]:
     """Translate again what each synthetic scan was made from.
@@ -45,6 +47,7 @@ def replay_scans(
             prediction they belong to and are passed over.
         models: Run or model folders, among them those that the sidecars name by hash.
         inputs: Source scans and masks by fingerprint.
+        watermark: For the scans that carry one.
         progress: Told how far things are.
 
     Raises:
@@ -57,16 +60,21 @@ def replay_scans(
         try:
             sidecar = read_document(sidecar_path(path))
             if "StandardDeviationOf" not in sidecar:
-                yield _replay(path, sidecar, known, inputs)
+                yield _replay(path, sidecar, known, inputs, watermark)
         except (OSError, ValueError, KeyError, TypeError, MedTranslateError) as error:
             yield Check(path.name, _WHAT, False, f"cannot be made again: {error}")
     progress.update(len(scans))
 
 
 def _replay(
-    path: Path, sidecar: _Sidecar, known: Mapping[str, Translator], inputs: Mapping[str, Path]
+    path: Path,
+    sidecar: _Sidecar,
+    known: Mapping[str, Translator],
+    inputs: Mapping[str, Path],
+    watermark: WatermarkKey | None,
 ) -> Check:
     translator = _choose_translator(sidecar, known)
+    translator = replace(translator, watermark=_choose_watermark(sidecar, watermark))
     mask = sidecar.get("MaskSha256")
     case = Case(
         name="replayed",
@@ -93,6 +101,16 @@ def _choose_translator(sidecar: _Sidecar, known: Mapping[str, Translator]) -> Tr
         _compute_as(known[sha], sidecar["Inference"]) for sha in dict.fromkeys(wanted)
     )
     return first if "MeanOf" not in sidecar else add_uncertainty(first, others)
+
+
+def _choose_watermark(sidecar: _Sidecar, given: WatermarkKey | None) -> WatermarkKey | None:
+    """The key that marked the recorded scan; None if it carries no watermark."""
+    wanted = recorded_identity(sidecar)
+    if wanted is None:
+        return None
+    if given is None or given.identity != wanted:
+        raise ConfigError(f"it carries the watermark of key {wanted}; give it by --watermark-key")
+    return given
 
 
 def _compute_as(translator: Translator, inference: _Sidecar) -> Translator:

@@ -28,7 +28,7 @@ from medtranslate.report.tables import Cell, format_csv
 from medtranslate.report.trajectory import Frame, render_trajectory
 from medtranslate.volume import Volume
 from medtranslate.workflows.forecaster import AnyForesight, Forecaster, load_forecaster
-from medtranslate.workflows.history import PastScan, observe_speed
+from medtranslate.workflows.history import PastScan, follow_past, see_past
 from medtranslate.workflows.marking import describe_mark
 from medtranslate.workflows.outputs import PROJECT
 from medtranslate.workflows.progress import NoProgress, Progress
@@ -102,7 +102,12 @@ class _Baseline:
     region: np.ndarray
     region_name: str
     foresight: AnyForesight
-    speed: float
+    observed_speed: float | None
+
+    @property
+    def speed(self) -> float:
+        """Relative to what is foreseen."""
+        return 1.0 if self.observed_speed is None else self.observed_speed
 
 
 def simulate(
@@ -127,8 +132,8 @@ def simulate(
         out: Folder to make; must be absent or empty.
         region: Mask on the baseline's grid that is followed; the whole patient if None.
         covariates: What is known of the person; what is left out is missing.
-        history: Scans from before the baseline; then the person's own speed is measured on them,
-            and every future starts from it.
+        history: Scans from before the baseline; every future starts from the velocity that was
+            observed since, or from the speed where a region grows.
         samples: Futures drawn for the spread; 0 for none.
         seed: Seed of the noise they are drawn by.
         progress: Told how far things are.
@@ -191,7 +196,7 @@ def write_futures(
             f" ({forecaster.longest_years:.2g} years); marked as extrapolation"
         )
     shared = _describe(forecaster, today, choices, start)
-    shared |= _describe_history(today.history, start.speed)
+    shared |= _describe_history(today.history, start.observed_speed)
     speeds = start.speed * forecaster.speeds.draw(choices.samples, seed=choices.seed)
     rows, frames = [], [_frame(start.today.voxels, start, "today", 0.0)]
     progress.stage("simulate", len(times))
@@ -241,22 +246,23 @@ def _prepare(forecaster: Forecaster, today: Today) -> _Baseline:
     given = None if today.region is None else _read_region(today.region, scan, values=values)
     prepared = prepare(
         # What is given holds its own region, whatever values training picked.
-        forecaster.pipeline.preprocess.model_copy(update={"region_values": values}),
+        forecaster.pipeline.preprocess.model_copy(
+            update={"region_values": values, "further_regions": {}}
+        ),
         name=name_scan(today.scan),
         source=today.scan,
         label=today.region,
     )
     inside = native_mask(prepared) if given is None else given
-    foresight = forecaster.look_ahead(prepared, today.covariates)
-    speed = 1.0
+    foresight, speed = forecaster.look_ahead(prepared, today.covariates), None
     if today.history:
-        speed = observe_speed(
-            foresight,
+        seen = see_past(
             today.history,
             settings=forecaster.pipeline.preprocess,
             baseline=today.scan,
             name=name_scan(today.scan),
         )
+        foresight, speed = follow_past(foresight, seen)
     name = "patient" if today.region is None else "region"
     return _Baseline(scan, prepared, inside, name, foresight, speed)
 
@@ -276,16 +282,17 @@ def _read_region(path: Path, scan: Volume, *, values: tuple[int, ...]) -> np.nda
     return inside
 
 
-def _describe_history(history: Sequence[PastScan], speed: float) -> dict[str, Any]:
-    """What the sidecars say of past scans and the speed seen in them; nothing without any."""
+def _describe_history(history: Sequence[PastScan], speed: float | None) -> dict[str, Any]:
+    """What the sidecars say of past scans and what was seen in them; nothing without any."""
     if not history:
         return {}
-    return {
+    told: dict[str, Any] = {
         "History": [
             {"Scan": name_scan(past.path), "YearsBefore": past.years_before} for past in history
         ],
-        "ObservedSpeed": speed,
+        "Observed": "velocity" if speed is None else "speed",
     }
+    return told if speed is None else told | {"ObservedSpeed": speed}
 
 
 def _write_time(

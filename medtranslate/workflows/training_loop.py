@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,13 +87,14 @@ class TrainingLoop:
         self._best: dict[str, Tensor] = {}
         self._num_skipped = 0
         self._told_skipped = False
-        self._loss = float("nan")
+        self._loss = "-"
 
     def run(self, *, resume: bool) -> dict[str, Tensor]:
         """Train to the end; the best averaged weights by validation score.
 
         Raises:
-            CheckpointError: If too many updates had non-finite gradients.
+            CheckpointError: If too many updates had non-finite gradients, or what is resumed is
+                another training.
             StopRequested: If somebody asked to stop; what resuming needs is saved.
             VolumeWriteError: If a checkpoint or the log cannot be written.
         """
@@ -147,7 +148,7 @@ class TrainingLoop:
         if self._state.step % self._read_every == 0:
             self._read(log)
         done = self._state.step if self._settings.num_steps else self._state.seconds
-        self._progress.update(done, f"loss {self._loss:.4f}  best {self._describe_best()}")
+        self._progress.update(done, f"loss {self._loss}  best {self._describe_best()}")
 
     def _read(self, log: TrainingLog) -> None:
         """Wait for the steps that nobody waited for yet, and write down what became of them."""
@@ -157,7 +158,7 @@ class TrainingLoop:
         for one in told:
             if one.num_skipped > self._num_skipped:
                 self._tell_skipped(one, log)
-            self._num_skipped, self._loss = one.num_skipped, one.terms["loss"]
+            self._num_skipped, self._loss = one.num_skipped, f"{one.terms['loss']:.4f}"
             log.add_terms(one.step + 1, self._state.seconds, dict(one.terms), one.num_skipped)
 
     def _fraction(self) -> float:
@@ -191,10 +192,16 @@ class TrainingLoop:
         if newest is None:
             return
         _, saved = newest
-        self._method.load_state(saved["method"])
-        self._num_skipped = int(self._method.num_skipped)
-        self._best = saved["best"]
-        self._state = _State(**saved["loop"])
+        try:
+            self._method.load_state(saved["method"])
+            self._num_skipped = int(self._method.num_skipped)
+            self._best = _read_weights(saved["best"], self._method.generator.state_dict())
+            self._state = _read_state(saved["loop"])
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self._checkpoints}: the newest checkpoint is not of this training"
+                f" ({type(error).__name__}). Train into a new folder"
+            ) from error
 
     def _tell_skipped(self, told: ToldStep, log: TrainingLog) -> None:
         """Name the batch of an update that was left out; stop if there were too many."""
@@ -225,6 +232,23 @@ class TrainingLoop:
 
     def _describe_best(self) -> str:
         return f"{self._state.best_psnr:.2f} dB" if self._state.best_psnr else "-"
+
+
+def _read_state(saved: Mapping[str, Any]) -> _State:
+    """Where a saved training stood, if every entry is the number it ought to be."""
+    state = _State(**saved)
+    for name, value in vars(_State()).items():
+        kinds = (int, float) if isinstance(value, float) else (int,)
+        if type(getattr(state, name)) not in kinds:
+            raise TypeError(name)
+    return state
+
+
+def _read_weights(saved: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The best weights so far, none before the first validation."""
+    if saved and {n: t.shape for n, t in saved.items()} != {n: t.shape for n, t in like.items()}:
+        raise ValueError("weights of another network")
+    return dict(saved)
 
 
 def rate_weights(scores: dict[str, float]) -> float:

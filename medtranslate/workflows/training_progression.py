@@ -129,7 +129,8 @@ def _make_sampler(
         _training_case(pair, prepared[pair.name], code, grows=pipeline.grows_region)
         for pair in pairs
     ]
-    modes = _MODES | {key: _OTHER_MODES[key] for key in cases[0].others}
+    _need_further_regions(pipeline, cases)
+    modes = _MODES | {key: _OTHER_MODES[key.partition("-")[0]] for key in cases[0].others}
     return PatchSampler(
         cases,
         patch_size=pipeline.train.patch_size,
@@ -140,6 +141,17 @@ def _make_sampler(
     )
 
 
+def _need_further_regions(pipeline: Pipeline, cases: list[TrainingCase]) -> None:
+    """Refuse a region that nobody has: its values are wrong."""
+    for name, values in pipeline.preprocess.further_regions.items():
+        if not any(case.others[f"label-{name}"].any() for case in cases):
+            raise DatasetError(
+                f"preprocess.further_regions: no training person has a voxel of '{name}' "
+                f"({', '.join(map(str, values))}) in visits.labels; correct the values, or leave "
+                "the region out"
+            )
+
+
 def _training_case(
     pair: VisitPair, arrays: PreparedArrays, code: ConditionCode, *, grows: bool
 ) -> TrainingCase:
@@ -147,7 +159,7 @@ def _training_case(
     source = arrays.source.as_subclass(Tensor)
     others = {"inside": arrays.mask}
     if arrays.label is not None and arrays.later is not None:
-        others |= {"label": arrays.label, "later": arrays.later}
+        others |= {"label": arrays.label, "later": arrays.later, **arrays.further}
         if grows:
             others["nearness"] = nearness_of(arrays.label, arrays.affine)
     facts = {

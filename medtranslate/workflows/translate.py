@@ -26,6 +26,7 @@ from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import hash_volume
+from medtranslate.watermark import describe_watermark, recorded_identity
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.marking import DESCRIPTION, describe_made, describe_mark
@@ -41,6 +42,7 @@ from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sidecars import describe_departures, describe_prediction
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.status import write_done, write_failed
+from medtranslate.workflows.watermarking import mark_prediction, with_watermark
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def translate(
     uncertainty: bool = False,
     companions: Sequence[Path] = (),
     inference: InferenceChoices | None = None,
+    watermark_key: Path | None = None,
     progress: Progress | None = None,
 ) -> Translation:
     """Make the synthetic scan of each source.
@@ -130,17 +133,19 @@ def translate(
         uncertainty: Predict several times: write the mean, and the standard deviations beside it.
         companions: Further models that predict too, see :func:`load_chosen_translator`.
         inference: What is asked for in place of the pipeline's inference settings.
+        watermark_key: Key file of the watermark; none is put in if None.
         progress: Told how far things are.
 
     Raises:
         CheckpointError: If a model cannot be used.
-        ConfigError: If there are companions without ``uncertainty``, no key can sign, or another
-            run writes into ``out``.
+        ConfigError: If there are companions without ``uncertainty``, no key can sign or mark, or
+            another run writes into ``out``.
         DatasetError: If a source is not there, or ``out`` would overwrite something not ours.
     """
     translator = load_chosen_translator(
         model, uncertainty=uncertainty, companions=companions, inference=inference
     )
+    translator = with_watermark(translator, watermark_key)
     cases = collect_cases(translator, sources, mask=mask)
     if is_scan_file(out):
         return translate_cases(translator, cases, out, progress=progress)
@@ -168,6 +173,8 @@ def sign_translation(
             pipeline=translator.pipeline.name,
             cases=[case for case in cases if case.name in made],
         )
+        if translator.watermark is not None:
+            record["watermark"] = describe_watermark(translator.watermark)
         sign_outputs(out, since=since, record=record, key=key)
 
 
@@ -315,11 +322,12 @@ def predict_case(translator: Translator, case: Case, prepared: Prepared) -> Pred
     Raises:
         CheckpointError: If the model cannot be used for this scan, or does not say what it knows.
         VolumeReadError: If the source cannot be used.
+        VolumeWriteError: If the prediction cannot carry the watermark that is asked for.
         GeometryError: If it cannot be placed.
     """
     departures = translator.compare_with_training(prepared)
-    prediction = translator.predict(prepared)
-    sidecar = describe_prediction(translator, case, prepared, prediction)
+    prediction, watermark = mark_prediction(translator, translator.predict(prepared))
+    sidecar = describe_prediction(translator, case, prepared, prediction) | watermark
     sidecar["ComparedWithTraining"] = describe_departures(departures)
     warnings = tuple(one.warning for one in departures if one.outside)
     return PredictedCase(prediction, sidecar, warnings)
@@ -422,6 +430,8 @@ def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
             return False
         views = describe_views(translator)
         if data.get("MeanOf", []) != views or (views and not deviation_path(path).is_file()):
+            return False
+        if recorded_identity(data) != translator.watermark_identity:
             return False
         if not translator.choices.are_met_by(data["Inference"]):
             return False

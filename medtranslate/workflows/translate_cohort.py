@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medtranslate.checkpoint import need_same_model
 from medtranslate.data.cases import Case
-from medtranslate.errors import DatasetError
+from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, take_snapshot
@@ -27,25 +27,28 @@ from medtranslate.workflows.translate import (
     sign_translation,
     translate_prepared,
 )
+from medtranslate.workflows.watermarking import with_watermark
 
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which model predicts, and how; see :func:`load_chosen_translator`."""
+    """Which model predicts, and how; see :func:`translate`."""
 
     model: Path
     uncertainty: bool | None = None
     companions: tuple[Path, ...] = ()
     inference: InferenceChoices = field(default_factory=InferenceChoices)
+    watermark_key: Path | None = None
 
     def load(self) -> Translator:
         """The model, ready to predict."""
-        return load_chosen_translator(
+        translator = load_chosen_translator(
             self.model,
             uncertainty=self.uncertainty,
             companions=self.companions,
             inference=self.inference,
         )
+        return with_watermark(translator, self.watermark_key)
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,14 @@ class ScanToTranslate:
     Attributes:
         choice: The model; paths must mean the same on every machine.
         model_sha256: Identifies the model that is meant.
+        watermark: Identifies the key of the watermark that is meant; None for no watermark.
         case: The scan.
         path: Where the synthetic one goes.
     """
 
     choice: ModelChoice
     model_sha256: str
+    watermark: str | None
     case: Case
     path: Path
 
@@ -125,6 +130,7 @@ def translate_cohort(
     has_deviation = translator.calibration is not None
     paths = plan_outputs(cases, translator.pipeline.target, out, with_deviation=has_deviation)
     model = translator.model.sha256
+    watermark = translator.watermark_identity
     with lock_folder(out):
         scans = {
             case.name: find_kept_scan(translator, case, path)
@@ -134,7 +140,7 @@ def translate_cohort(
             if scan is not None:
                 record_scan(out, scan)
         missing = [
-            ScanToTranslate(choice, model, case, path)
+            ScanToTranslate(choice, model, watermark, case, path)
             for case, path in zip(cases, paths, strict=True)
             if scans[case.name] is None
         ]
@@ -162,6 +168,11 @@ def _record(out: Path, case: Case, result: TranslatedScan | Failure) -> Translat
 def _translate_one(scan: ScanToTranslate) -> TranslatedScan:
     translator = _load_once(scan.choice, scan.model_sha256)
     need_same_model(translator.model, scan.model_sha256)
+    if translator.watermark_identity != scan.watermark:
+        raise ConfigError(
+            "the worker finds another watermark key than was asked for; do all machines see the"
+            " same settings folder?"
+        )
     prepared = translator.prepare(scan.case)
     return translate_prepared(translator, scan.case, prepared, scan.path)
 

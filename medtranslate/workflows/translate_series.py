@@ -21,6 +21,7 @@ from medtranslate.workflows.translate import (
     predict_case,
     sign_translation,
 )
+from medtranslate.workflows.watermarking import with_watermark
 
 try:
     from medtranslate.io.dicom.identity import Identity
@@ -46,6 +47,7 @@ def translate_to_dicom(
     uncertainty: bool = False,
     companions: Sequence[Path] = (),
     inference: InferenceChoices | None = None,
+    watermark_key: Path | None = None,
     progress: Progress | None = None,
 ) -> Translation:
     """Make the synthetic DICOM series of each source series.
@@ -62,17 +64,19 @@ def translate_to_dicom(
         uncertainty: Also write the standard deviations, as a Parametric Map.
         companions: Further models.
         inference: What is asked for in place of the pipeline's inference settings.
+        watermark_key: Key file of the watermark; none is put in if None.
         progress: Told how far things are.
 
     Raises:
         CheckpointError: If a model cannot be used.
-        ConfigError: If there are companions without ``uncertainty``.
+        ConfigError: If there are companions without ``uncertainty``, or a key cannot be used.
         DatasetError: If a source is not DICOM, or regions are given for several.
     """
     progress = progress or NoProgress()
     translator = load_chosen_translator(
         model, uncertainty=uncertainty, companions=companions, inference=inference
     )
+    translator = with_watermark(translator, watermark_key)
     cases = collect_cases(translator, sources, mask=mask)
     _check_sources(cases, regions or {})
     key, before = load_signing_key(), take_snapshot(out)

@@ -51,8 +51,9 @@ def predict_levelled_views(
 
     def predict(shown: Tensor) -> Tensor:
         normalised = predict_with_plan(run, shown, plan=plan, divisor=divisor)
-        bad = int((~torch.isfinite(normalised)).sum())
-        if bad:
+        finite = torch.isfinite(normalised)
+        if not bool(finite.all()):
+            bad = finite.numel() - int(finite.count_nonzero())
             raise CheckpointError(
                 f"{name}: the model predicts {bad:,} voxels that are not finite; it cannot be used"
                 " for this scan"

@@ -112,7 +112,7 @@ def show_results(command: str, scored: list[Path], out: Path) -> list[Outcome]:
             summaries.show_run(RUN),
             summaries.show_cross_validation(CrossValidation(OUT, (), VALIDATION)),
         ],
-        "translate": lambda: [summaries.show_translation(TRANSLATION)],
+        "translate": lambda: [summaries.show_translation(TRANSLATION, watermark_key=OUT)],
         "validate": lambda: [
             summaries.show_validation(VALIDATION),
             summaries.show_cohort_validation(CohortValidation(VALIDATION, TRANSLATION)),

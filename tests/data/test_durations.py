@@ -11,7 +11,9 @@ def test_times_are_read_in_years_and_sorted():
     assert [span.years for span in spans] == pytest.approx([0, 7 / 365.25, 0.2, 0.5, 2])
 
 
-@pytest.mark.parametrize("text", ["", "6", "-1y", "1y,,2y", "6 months", "1e3d", "٣y", "9" * 99 + "d"])
+@pytest.mark.parametrize(
+    "text", ["", "6", "-1y", "1y,,2y", "6 months", "1e3d", "٣y", "9" * 99 + "d"]
+)
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ConfigError, match="is not a time"):
         parse_durations(text)

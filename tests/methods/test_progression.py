@@ -84,6 +84,18 @@ def test_learning_beats_no_change(trained):
     assert len(growing) > 2
 
 
+def test_a_further_region_is_part_of_the_loss():
+    batch = _batch(1001)
+    stays, shrinks = (
+        {"label-ventricles": batch["label"], "later-ventricles": share * batch["label"]}
+        for share in (1.0, 0.5)
+    )
+
+    losses = [_build().update(batch | one, progress=0.0)["loss"] for one in (stays, shrinks)]
+
+    assert losses[1] - losses[0] == pytest.approx(0.1 * 0.5 / 0.75, rel=1e-4)
+
+
 def test_no_time_gives_the_baseline(trained):
     batch = _batch(1000)
 

@@ -3,7 +3,9 @@ import torch
 
 from medtranslate.methods.progression_terms import (
     ProgressionLossSettings,
+    find_pace,
     image_loss,
+    proportion_loss,
     region_loss,
     regularity_loss,
     sparsity_loss,
@@ -70,6 +72,31 @@ def test_nobody_without_a_region_counts():
     nothing = torch.zeros(1, 1, 6, 6, 6)
 
     assert float(region_loss(nothing, nothing, nothing + 1, settings=_only(region=1.0))) == 0
+
+
+def test_the_pace_is_what_the_change_of_volume_lacks():
+    label, later = _block(0, 4), _block(0, 6)
+
+    paces = [
+        float(find_pace(label, later, said))
+        for said in (_block(0, 5), _block(0, 8), label, _block(0, 3), label + 1e-3)
+    ]
+
+    assert paces == pytest.approx([2.0, 0.5, 1.0, 1 / 8, 8.0])
+
+
+def test_a_further_region_is_to_change_in_proportion_to_the_followed_one():
+    label, later = _block(0, 4), _block(0, 6)
+    half = torch.tensor([2.0])  # the followed region changed by half of what is true
+    settings = _only(volume=1.0)
+
+    def cost(said, pace=half):
+        return float(proportion_loss(label, later, said, pace, settings=settings))
+
+    assert cost(_block(0, 5)) == 0
+    assert cost(later) == pytest.approx(1 / 5)
+    assert cost(later, torch.ones(1)) == 0
+    assert float(proportion_loss(0 * label, 0 * label, later, half, settings=settings)) == 0
 
 
 def test_a_region_that_moves_by_part_of_a_voxel_pays_only_if_it_moves():

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.stats import rankdata
 
-from medtranslate.networks.inputs import make_inputs
+from medtranslate.networks.inputs import make_inputs, rank_voxels
 
 
 def _scan(seed=0, shape=(14, 12, 10)):
@@ -62,3 +62,12 @@ def test_an_empty_mask_is_refused():
 
     with pytest.raises(ValueError, match="mask is empty"):
         make_inputs(source, 0 * mask)
+
+
+def test_voxels_outside_the_mask_have_the_rank_that_they_would_have_inside():
+    source, mask = _scan()
+
+    ranks = rank_voxels(source, mask)
+
+    np.testing.assert_array_equal(make_inputs(source, mask)[1:], ranks * (mask > 0))
+    assert float(ranks[mask == 0].max()) > 0

@@ -31,3 +31,10 @@ def test_it_does_not_wait_for_the_device():
         smooth(IMAGE)
 
     assert reads.count == 0
+
+
+def test_it_can_be_built_without_values_to_be_compared_with_weights():
+    with torch.device("meta"):
+        smooth = Smoothing(1.7)
+
+    assert {value.device.type for value in (*smooth.parameters(), smooth.kernel)} == {"meta"}

@@ -10,6 +10,7 @@ from medtranslate.errors import DatasetError
 from medtranslate.io import read_mask, read_volume
 from medtranslate.phantom.anatomy import Template
 from medtranslate.phantom.cohort import CHECKSUMS, DERIVATIVES
+from medtranslate.phantom.contrast import VENTRICLES, Tissue
 from medtranslate.phantom.longitudinal import follow, make_longitudinal_cohort
 
 COARSE_MM = 12.0
@@ -79,6 +80,26 @@ def test_the_truth_lies_beside_the_scans(cohort: Path) -> None:
     assert 0.01 < np.abs(moved).max() < 20.0
     assert {r["region"] for r in rows} == {"brain", "grey", "white", "tumor"}
     assert f"{name}_T1w.nii.gz" in (cohort / CHECKSUMS).read_text()
+
+
+def test_a_segmentation_tells_ventricles_from_other_fluid(
+    template: Template, cohort: Path, tmp_path: Path
+) -> None:
+    make_longitudinal_cohort(
+        tmp_path / "c", subjects=1, seed=4, visits=2, disease="atrophy", spacing_mm=8.0
+    )
+    folder = tmp_path / "c" / DERIVATIVES / "sub-phantom01" / "ses-2" / "anat"
+    name = "sub-phantom01_ses-2"
+
+    labels = read_volume(folder / f"{name}_dseg.nii.gz").voxels
+    ventricles = read_volume(folder / f"{name}_label-ventricles_mask.nii.gz").voxels > 0
+
+    assert ventricles.any()
+    np.testing.assert_array_equal(labels[ventricles], VENTRICLES)
+    assert not (labels[~ventricles] == VENTRICLES).any()
+    assert (labels == Tissue.CSF).any()
+    named = {c: table(c / DERIVATIVES / "dseg.tsv")[-1]["name"] for c in (tmp_path / "c", cohort)}
+    assert list(named.values()) == ["ventricles", "eye"]
 
 
 def test_participants_tell_what_drives_and_what_does_not(cohort: Path) -> None:

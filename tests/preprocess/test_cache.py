@@ -53,6 +53,19 @@ def test_what_comes_from_the_cache_is_what_was_prepared(
     assert_equal(fresh, found)
 
 
+def test_further_regions_come_from_the_cache_too(make_scan, write_scan, tmp_path, times_prepared):
+    source, volume = make_scan()
+    label = write_scan("label", np.rint(volume.voxels > 0) * 3, volume.geometry.affine)
+    settings = PreprocessSettings(further_regions={"inner": (3,)}, crop_margin_mm=2.0)
+    files = {"name": "x", "source": source, "label": label}
+
+    kept, found = (load_or_prepare(settings, **files, cache=tmp_path / "cache") for _ in range(2))
+
+    assert len(times_prepared) == 1
+    assert set(found.further) == {"label-inner"}
+    assert_equal(kept, found)
+
+
 def test_registration_comes_from_the_cache_too(make_scan, tmp_path):
     source, _ = make_scan()
     target, _ = make_scan("target", spacing=(1.2, 1.5, 2.4))

@@ -50,6 +50,21 @@ def test_otsu_finds_the_head_despite_noise_hot_spots_and_dark_inside():
     assert not mask[36, 3, 2]
 
 
+def test_otsu_fills_what_is_closed_within_an_axial_slice():
+    voxels = np.zeros((40, 36, 30))
+    voxels[6:34, 6:30, 4:26] = 100.0
+    voxels[12:18, 12:18] = 0.0  # a tube that is open at both ends of the body
+    voxels[24:30, 20:36] = 0.0  # a notch that is open within each slice
+    found = find_mask("otsu", voxels, (4.0, 4.0, 4.0), where="x")
+
+    assert found[15, 15, 5:25].all()
+    assert not found[27, 28, 5:25].any()
+    assert not found[2].any()
+    np.testing.assert_array_equal(
+        found, np.stack([ndimage.binary_fill_holes(found[:, :, k]) for k in range(30)], axis=2)
+    )
+
+
 def test_otsu_works_on_ct_where_air_is_minus_1024():
     truth = ellipsoid()
     mask = find_mask("otsu", np.where(truth, 40.0, -1024.0), SPACING, where="x")

@@ -359,6 +359,35 @@ def test_labels_go_where_their_scans_go(write_nifti, make_volume):
     assert (prepared.later.numpy()[inside] == 1).sum() == inside.sum() - 1
 
 
+@pytest.mark.parametrize("align", ["none", "rigid"])
+def test_further_regions_go_where_the_followed_one_goes(write_nifti, make_volume, align):
+    scan = make_volume().voxels
+    labels = [np.zeros(scan.shape, np.uint8) for _ in range(2)]
+    for values, end in zip(labels, (8, 9), strict=True):
+        values[4:end, 3:6, 2:5], values[4:6, 3:6, 5:8] = 2, 7
+    paths = {
+        "source": write_nifti(scan, name="a.nii.gz"),
+        "target": write_nifti(scan, name="b.nii.gz"),
+        "label": write_nifti(labels[0], name="c.nii.gz"),
+        "later": write_nifti(labels[1], name="d.nii.gz"),
+    }
+    further = {"whole": (2,), "other": (7, 9)}
+    settings = PreprocessSettings(
+        region_values=(2,), further_regions=further, align=align, spacing_mm=1.5
+    )
+
+    prepared = prepare(settings, name="x", **paths)
+
+    assert set(prepared.further) == {"label-whole", "later-whole", "label-other", "later-other"}
+    for key in ("label", "later"):
+        alike = prepared.further[f"{key}-whole"].numpy()
+        np.testing.assert_array_equal(alike, getattr(prepared, key).numpy())
+        other = prepared.further[f"{key}-other"].numpy()
+        assert other.max() > 0.5
+        assert float((other + alike).max()) <= 1 + 1e-6
+    assert "later-other" in prepared.fingerprint["outputs"]
+
+
 def test_labels_on_another_grid_are_refused(write_nifti, make_volume):
     scan = make_volume().voxels
     source = write_nifti(scan, name="a.nii.gz")

@@ -6,17 +6,18 @@ import pytest
 from medtranslate.phantom.longitudinal import make_longitudinal_cohort
 from medtranslate.pipeline import read_pipeline
 from medtranslate.preprocess.preparation import prepare
+from medtranslate.preprocess.steps import LABELS
 from medtranslate.workflows.cohort import assemble_cohort
 from medtranslate.workflows.forecaster import load_forecaster
 from medtranslate.workflows.train import train
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 CHANGES = (
     "visits.covariates=[age, diagnosis, education_years]",
     "split.stratify_by=diagnosis",
     "split.test=4",
-    "train.num_steps=60",
+    "train.num_steps=80",
     "train.batch_size=2",
     "train.patch_size=[40, 48, 40]",
     "method.adversary.weight=0",
@@ -39,7 +40,7 @@ def learned(tmp_path_factory, request):
 
 
 def _change(forecaster, pair, **told):
-    """True and simulated change of the brain's volume, and errors of simulation and copy."""
+    """True and simulated change of both volumes, and errors of simulation and copy."""
     prepared = prepare(
         forecaster.pipeline.preprocess, name=pair.name, source=pair.baseline.scan,
         target=pair.follow_up.scan, label=pair.baseline.labels, later=pair.follow_up.labels,
@@ -54,7 +55,13 @@ def _change(forecaster, pair, **told):
     errors = [
         float(((one - target)[changed] ** 2).mean()) for one in (image, prepared.source.as_tensor())
     ]
-    return float(later.sum() / label.sum()) - 1, float(moved.sum() / label.sum()) - 1, errors
+    fluid, wider = (prepared.further[f"{key}-ventricles"].as_tensor() for key in LABELS)
+    widened = foresight.region_at(fluid, pair.interval_years)
+    changes = [
+        float(after.sum() / before.sum()) - 1
+        for before, after in ((label, later), (label, moved), (fluid, wider), (fluid, widened))
+    ]
+    return (*changes, errors)
 
 
 def test_held_out_brains_shrink_as_much_as_they_should(learned):
@@ -65,8 +72,18 @@ def test_held_out_brains_shrink_as_much_as_they_should(learned):
 
     assert true < -0.005
     assert simulated == pytest.approx(true, rel=0.2)
-    for _, _, (error, unmoved) in found:
+    for *_, (error, unmoved) in found:
         assert error < unmoved
+
+
+def test_ventricles_widen_in_proportion(learned):
+    forecaster, pairs = learned
+    found = [_change(forecaster, pair) for pair in pairs]
+
+    true, simulated = (np.mean([row[n] for row in found]) for n in (2, 3))
+
+    assert true > 0.02
+    assert simulated == pytest.approx(true, rel=0.35)
 
 
 def test_patients_shrink_faster_and_school_does_not_matter(learned):

@@ -38,7 +38,11 @@ def test_a_cluster_that_means_nothing_is_refused(cluster):
 def cluster():
     """A scheduler and two worker processes on this machine."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
     ) as started:
         yield started
 
@@ -75,3 +79,43 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setattr(distribution, "_CONNECT_SECONDS", 0.2)
     with pytest.raises(ConfigError, match="no Dask scheduler answers there"):
         list(distribute(double, [1], cluster="tcp://127.0.0.1:9"))
+
+
+QUEUES = [("slurm", "sbatch", "scancel"), ("pbs", "qsub", "qdel")]
+
+
+def make_queue(folder, monkeypatch, submit, cancel):
+    """Programs that run a job at once and end it, in the place of those of a queue."""
+    scripts = {submit: 'setsid sh "$1" >/dev/null 2>&1 & echo "Submitted batch job $!"',
+               cancel: 'kill -- "-$1"'}  # fmt: skip
+    for name, line in scripts.items():
+        (folder / name).write_text(f"#!/bin/sh\n{line}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(("kind", "submit", "cancel"), QUEUES)
+def test_a_queue_that_cannot_be_used_is_told(kind, submit, cancel, tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue", reason="the extra 'cluster' is not installed")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"there is no '{submit}' here"):
+        list(distribute(double, [1], cluster=f"{kind}:1"))
+    make_queue(tmp_path, monkeypatch, submit, cancel)
+    with pytest.raises(ConfigError, match=f"jobqueue: {kind}: cores, memory and walltime"):
+        list(distribute(double, [1], cluster=f"{kind}:1"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("kind", "submit", "cancel"), QUEUES)
+def test_jobs_of_a_queue_do_the_work(kind, submit, cancel, tmp_path, monkeypatch):
+    dask = pytest.importorskip("dask", reason="the extra 'cluster' is not installed")
+    make_queue(tmp_path, monkeypatch, submit, cancel)
+    monkeypatch.chdir(tmp_path)
+    told = {f"jobqueue.{kind}.{key}": value
+            for key, value in (("cores", 1), ("memory", "1GB"), ("processes", 1))}  # fmt: skip
+
+    with dask.config.set(told):
+        results = dict(distribute(math.sqrt, [4.0, 9.0, 16.0], cluster=f"{kind}:2"))
+
+    assert results == {0: 2.0, 1: 3.0, 2: 4.0}

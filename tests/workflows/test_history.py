@@ -1,13 +1,16 @@
-"""A person's own past sets the speed of the simulated future."""
+"""A simulated future starts from a person's own past: its velocity, or the speed of growth."""
 
 import csv
 import json
 
 import pytest
+import torch
 
 from medtranslate.data.durations import Duration
 from medtranslate.errors import ConfigError
-from medtranslate.workflows.history import PastScan, parse_history
+from medtranslate.networks.progression import ProgressionGeneratorSettings, ProgressionNetwork
+from medtranslate.workflows.foresight import look_ahead
+from medtranslate.workflows.history import PastScan, SeenBefore, follow_past, parse_history
 from medtranslate.workflows.simulate import SIMULATION_FILE, simulate
 
 DRIVEN = {"dose": "1", "shoe": "40"}
@@ -38,6 +41,7 @@ def test_the_future_starts_from_the_speed_seen_in_the_past(foreseeing, visited, 
     expected, untold = _simulate(foreseeing, visited, tmp_path / "b", speed)
 
     assert told["History"][0]["YearsBefore"] == 1.0
+    assert told["Observed"] == "speed"
     assert "ObservedSpeed" not in untold
     assert speed != 1.0
     assert volume == pytest.approx(expected, rel=1e-3)
@@ -53,6 +57,29 @@ def test_the_same_change_in_half_the_time_is_twice_as_fast(foreseeing, visited, 
 
     assert told["ObservedSpeed"] < 2.1
     assert faster["ObservedSpeed"] == pytest.approx(2 * told["ObservedSpeed"])
+
+
+def test_a_model_of_motion_starts_from_the_velocity_that_was_seen():
+    grid = torch.stack(torch.meshgrid(*[torch.arange(18.0)] * 3, indexing="ij"))
+    distance = (grid - 8).square().sum(0).sqrt()
+    before, today, then = (10 * torch.sigmoid(2 * (r - distance))[None] for r in (4.0, 5.0, 6.0))
+    everywhere = torch.ones_like(today)
+    settings = ProgressionGeneratorSettings(channels=8, levels=2)
+    foresight = look_ahead(
+        ProgressionNetwork(settings, num_conditions=0).eval(),
+        source=today,
+        mask=everywhere,
+        condition=torch.zeros(0),
+        nearness=None,
+    )
+
+    followed, speed = follow_past(foresight, [SeenBefore(today, before, everywhere, -1.0)])
+
+    unmoved, moved = (
+        float((one.at(1.0).image[0] - then).square().sum()) for one in (foresight, followed)
+    )
+    assert speed is None
+    assert moved < 0.8 * unmoved
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,14 @@ import pytest
 import safetensors.torch
 import torch
 
+from medtranslate.checkpoint import load_newest_checkpoint, save_checkpoint
 from medtranslate.checkpoint.sealing import seal
+from medtranslate.errors import CheckpointError
 from medtranslate.io import read_volume
 from medtranslate.io.dicom.headers import quiet
 from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.provenance import hash_bytes
+from medtranslate.workflows.train import train
 
 from ..refusals import call, check_harmless, check_refused
 
@@ -364,3 +367,28 @@ def test_a_model_whose_contrasts_look_like_paths_is_refused(
     (model / "config.json").write_text(json.dumps(seal(document)))
     assert key in refuse_model(model, model.name)
     assert not [path for path in tmp_path.rglob("*") if "evil" in path.name]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"loop": {"step": "4"}},
+        {"loop": {"step": True}},
+        {"loop": {"strange": 1}},
+        {"loop": None},
+        {"method": {}},
+        {"method": [1]},
+        {"best": {"a": torch.zeros(1)}},
+        {"best": ["a"]},
+    ],
+    ids=range(8),
+)
+def test_a_checkpoint_of_something_else_is_not_gone_on_from(
+    trained, cohort, make_pipeline, tmp_path, changes
+):
+    run = shutil.copytree(trained, tmp_path / "run")
+    step, state = load_newest_checkpoint(run / "checkpoints")
+    save_checkpoint(run / "checkpoints", step + 1, state | changes)
+
+    with pytest.raises(CheckpointError, match="is not of this training"):
+        train(make_pipeline(), [cohort], run, resume=True)

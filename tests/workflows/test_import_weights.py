@@ -97,6 +97,23 @@ def change_shape(weights):
     return {**weights, first: torch.zeros(1).expand(10**6, 10**6)}
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, where such tensors are made
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda one: one.to_sparse(),
+        lambda one: one.to(torch.complex64),
+        lambda one: one.to(torch.float8_e4m3fn),
+        lambda one: torch.quantize_per_tensor(one.float(), 0.1, 0, torch.qint8),
+        lambda one: torch.zeros(one.shape, device="meta"),
+        lambda one: torch.nested.nested_tensor([one.flatten(), one.flatten()]),
+    ],
+)
+def test_tensors_that_are_no_plain_numbers_are_refused(weights, refuse, tmp_path, odd):
+    torch.save({name: odd(one) for name, one in weights.items()}, tmp_path / "a.pt")
+    assert "plain tensor of numbers" in refuse(tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

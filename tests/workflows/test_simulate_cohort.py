@@ -181,7 +181,11 @@ def test_a_worker_process_killed_in_the_middle_costs_nobody(foreseeing, dataset,
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     here = simulate_cohort(foreseeing, [dataset], HALF_YEAR, tmp_path / "here")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
     ) as cluster:
         there = simulate_cohort(
             foreseeing, [dataset], HALF_YEAR, tmp_path / "there",

@@ -6,7 +6,7 @@ import torch
 
 from medtranslate.checkpoint import load_model
 from medtranslate.data.split import Split
-from medtranslate.errors import ConfigError
+from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.cohort import assemble_cohort
 from medtranslate.workflows.train import train
@@ -52,11 +52,30 @@ def test_the_model_records_what_it_was_told_and_over_which_times(foreseeing):
         ({"preprocess": {"target_intensity": {"name": "shared"}, "mask": "given"}}, "mask"),
         ({"visits": {}}, "growing_region needs visits.labels"),
         ({"method": {"name": "regression"}}, "goes with method"),
+        (
+            {
+                "visits": {},
+                "method": {"name": "progression"},
+                "preprocess": {
+                    "target_intensity": {"name": "shared"},
+                    "further_regions": {"inner": [2]},
+                },
+            },
+            "further_regions are values of visits.labels",
+        ),
     ],
 )
 def test_pipelines_that_do_not_fit_together_are_refused(make_progression, changes, message):
     with pytest.raises(ConfigError, match=message):
         make_progression(**changes)
+
+
+def test_a_further_region_that_nobody_has_is_refused(visited, make_progression, tmp_path):
+    preprocess = make_progression().preprocess.model_dump(mode="json")
+    pipeline = make_progression(preprocess=preprocess | {"further_regions": {"inner": [77]}})
+
+    with pytest.raises(DatasetError, match=r"no training person has a voxel of 'inner' \(77\)"):
+        train(pipeline, [visited], tmp_path / "run")
 
 
 def test_resuming_equals_not_stopping(visited, make_progression, tmp_path):

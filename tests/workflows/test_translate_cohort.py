@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,24 @@ def test_one_file_is_no_folder(trained, cohort, tmp_path):
         )
 
 
+def test_a_worker_with_another_watermark_key_makes_nothing(
+    trained, cohort, tmp_path, in_this_process, monkeypatch
+):
+    paths = [tmp_path / "a.key", tmp_path / "b.key"]
+    for path, digit in zip(paths, "ab", strict=True):
+        path.write_text(64 * digit)
+        path.chmod(0o600)
+    choice = ModelChoice(trained, watermark_key=paths[0])
+    monkeypatch.setattr(
+        module, "_load_once", lambda choice, _: replace(choice, watermark_key=paths[1]).load()
+    )
+
+    result = translate_on_cluster(choice, [cohort], tmp_path / "out", cluster="x")
+
+    assert len(result.failed) == 5
+    assert all("another watermark key" in scan.error for scan in result.failed)
+
+
 class _Kills(NoProgress):
     """Kills a worker when the first scan is there."""
 
@@ -89,7 +108,11 @@ def test_a_worker_process_killed_in_the_middle_costs_no_scan(trained, cohort, tm
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     translate(trained, [cohort], tmp_path / "plain")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
     ) as cluster:
         result = translate_on_cluster(
             ModelChoice(trained), [cohort], tmp_path / "many",

@@ -8,12 +8,13 @@ from dataclasses import asdict
 import numpy as np
 
 from medtranslate.metrics.change import (
+    Spacing,
     cover_at_volume,
     measure_volume_change,
     score_change,
     score_region_change,
 )
-from medtranslate.metrics.change_baselines import NO_CHANGE
+from medtranslate.metrics.change_baselines import CHANGE_BASELINES, NO_CHANGE, resize_region
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.yardstick import Yardstick
 from medtranslate.report.sections import Section
@@ -46,7 +47,8 @@ _LEAD = (
     "The change from the baseline to the follow-up, of the model and of what it must beat; mean "
     "\u00b1 SD over people. 'No change' is the baseline itself and has no correlation. A region "
     "is counted from a chance of a half on; volumes are sums of chances. Coverage is taken in the "
-    "likeliest voxels, as many as the later region has. "
+    "likeliest voxels, as many as the later region has; what must be beaten has no likeliest "
+    "voxels, and plans today's region, grown or shrunk evenly to as many. "
 )
 
 
@@ -73,8 +75,14 @@ class ChangeAnalysis(AbstractAnalysis):
             values["psnr_changed"] = _psnr_changed(followed, yardstick, prediction)
             if method == model:
                 values["folded_percent"] = 100.0 * followed.folded
-            if method in followed.regions:
-                values |= _score_region(case, followed, followed.regions[method])
+            if followed.today is not None and followed.later is not None:
+                values |= _score_region(
+                    followed.today,
+                    followed.later,
+                    followed.regions[method],
+                    method=method,
+                    spacing=case.reference.geometry.spacing,
+                )
             self._tally.add(case, method, (), values)
 
     def finish(self, board: Scoreboard) -> Findings | None:
@@ -107,18 +115,29 @@ def _psnr_changed(followed: Followed, yardstick: Yardstick, prediction: np.ndarr
 
 
 def _score_region(
-    case: ScoredCase, followed: Followed, chance: np.ndarray
+    today: np.ndarray, later: np.ndarray, chance: np.ndarray, *, method: str, spacing: Spacing
 ) -> dict[str, float | None]:
     """Everything about the region that one method predicts."""
-    today, later = followed.today, followed.later
-    if today is None or later is None:
-        return {}
-    volume = measure_volume_change(today, later, chance, spacing=case.reference.geometry.spacing)
+    volume = measure_volume_change(today, later, chance, spacing=spacing)
+    even = method in CHANGE_BASELINES and today.any()
+    planned = _grow_evenly(today, later, spacing) if even else chance
     return {
         **asdict(score_region_change(today, later, chance >= 0.5)),
-        "covered": cover_at_volume(chance, later, voxels=int(later.sum())) if later.any() else None,
+        "covered": cover_at_volume(planned, later, voxels=int(later.sum()))
+        if later.any()
+        else None,
         "change_true_ml": volume.reference_ml,
         "change_ml": volume.prediction_ml,
         "error_ml": volume.error_ml,
         "error_percent": volume.error_percent,
     }
+
+
+def _grow_evenly(today: np.ndarray, later: np.ndarray, spacing: Spacing) -> np.ndarray:
+    """Today's region with the same margin all around, at the later one's volume.
+
+    A baseline says of voxels that they are in or out. At another volume than its own the rest
+    would be drawn by lot, which nobody plans by.
+    """
+    factor = float(later.sum() / today.sum())
+    return resize_region(today, factor=factor, spacing=spacing).astype(np.float32)

@@ -87,5 +87,10 @@ def test_volumes_and_overlaps_are_those_of_the_regions(found):
     assert model["folded_percent"] == 25
 
 
+def test_a_baseline_plans_the_same_margin_all_around(found):
+    # 48 more voxels, in layers of 16: one on either side at 1 mm, and one at 2 mm on the far side.
+    assert float(found[NO_CHANGE]["covered"]) == pytest.approx((48 + 16) / 96)
+
+
 def test_a_case_that_follows_nobody_is_left_out():
     assert ChangeAnalysis().finish(None) is None
