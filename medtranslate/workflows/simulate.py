@@ -12,11 +12,12 @@ import numpy as np
 from medtranslate import __version__
 from medtranslate.data.covariates import Covariates
 from medtranslate.data.durations import Duration
-from medtranslate.data.pseudonyms import hash_content, name_scan
+from medtranslate.data.pseudonyms import name_scan
 from medtranslate.data.scans import Selector
 from medtranslate.errors import DatasetError, GeometryError
 from medtranslate.io import parse_bids_name, read_volume, write_volume
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.content import hash_content
 from medtranslate.io.vectors import write_vector_field
 from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.preprocess.native import native_mask

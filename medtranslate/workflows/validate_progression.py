@@ -92,6 +92,7 @@ def _refuse_choices(choices: ValidationChoices) -> None:
         "--uncertainty": choices.uncertainty,
         "--downstream": choices.downstream,
         "--with": choices.companions,
+        "--format dicom": choices.dicom,
     }
     wrong = [name for name, value in asked.items() if value]
     if wrong:

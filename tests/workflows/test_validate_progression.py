@@ -89,6 +89,10 @@ def test_two_steps_of_motion_are_one_and_simulating_again_is_told_apart(validate
 
 
 def test_choices_for_models_of_contrasts_are_refused(foreseeing, visited, tmp_path):
+    with pytest.raises(ConfigError, match="--format dicom"):
+        validate_progression(
+            foreseeing, [visited], tmp_path / "out", choices=ValidationChoices(dicom="keep")
+        )
     with pytest.raises(ConfigError, match="--audit"):
         validate_progression(
             foreseeing, [visited], tmp_path / "out", choices=ValidationChoices(audit=True)
