@@ -16,7 +16,7 @@ from medtranslate.methods.cgan import AdversarySettings
 from medtranslate.methods.optimisation import GuardedOptimiser, OptimiserSettings
 from medtranslate.methods.progression_terms import (
     ProgressionLossSettings,
-    find_pace,
+    find_share,
     image_loss,
     proportion_loss,
     region_loss,
@@ -206,11 +206,11 @@ class Progression:
         )
         followed = batch["label"] * mask, batch["later"] * mask, moved * mask
         loss = region_loss(*followed, settings=settings)
-        pace = find_pace(*followed)
+        share = find_share(*followed)
         for today, later in _further_regions(batch):
             moved = warp(batch[today], displacement)
             regions = batch[today] * mask, batch[later] * mask, moved * mask
-            loss = loss + proportion_loss(*regions, pace, settings=settings)
+            loss = loss + proportion_loss(*regions, share, settings=settings)
         return loss
 
     def _step(self, loss: Tensor, progress: float) -> None:

@@ -127,8 +127,8 @@ def region_loss(
     return settings.region * apart + settings.volume * change
 
 
-def find_pace(label: Tensor, later: Tensor, predicted: Tensor) -> Tensor:
-    """How many times faster the region should have changed its volume, as a number to scale by.
+def find_share(label: Tensor, later: Tensor, predicted: Tensor) -> Tensor:
+    """The part of a region's true change of volume that a prediction has come to.
 
     Args:
         label: Shape ``(n, 1, i, j, k)``, 0 to 1; the region at the baseline.
@@ -136,18 +136,18 @@ def find_pace(label: Tensor, later: Tensor, predicted: Tensor) -> Tensor:
         predicted: Same shape; as the model has it.
 
     Returns:
-        Shape ``(n,)``, between an eighth and eight, without gradient; 1 if the region stays.
+        Shape ``(n,)``, from 0 (no change, or against the true one) to 8, without gradient; 1 if the
+        region truly stays.
     """
     true, said = ((one - label).sum(dim=(1, 2, 3, 4)).detach() for one in (later, predicted))
-    pace = torch.where(said == 0, torch.ones_like(said), true / said)
-    return pace.clamp(1 / _FASTEST, _FASTEST)
+    return torch.where(true == 0, torch.ones_like(true), said / true).clamp(0, _FASTEST)
 
 
 def proportion_loss(
     label: Tensor,
     later: Tensor,
     predicted: Tensor,
-    pace: Tensor,
+    share: Tensor,
     *,
     settings: ProgressionLossSettings,
 ) -> Tensor:
@@ -161,7 +161,7 @@ def proportion_loss(
         label: Shape ``(n, 1, i, j, k)``, 0 to 1; the further region at the baseline.
         later: Same shape; at the follow-up.
         predicted: Same shape; as the model has it.
-        pace: Shape ``(n,)``; of the followed region, from :func:`find_pace`.
+        share: Shape ``(n,)``; of the followed region, from :func:`find_share`.
         settings: The weights.
 
     Returns:
@@ -170,5 +170,5 @@ def proportion_loss(
     volume = (label + later).sum(dim=(1, 2, 3, 4)) / 2
     there = (volume > 0).float()
     true, said = ((one - label).sum(dim=(1, 2, 3, 4)) for one in (later, predicted))
-    apart = (said - true / pace).abs() * there / volume.clamp(min=_FEW_VOXELS)
+    apart = (said - share * true).abs() * there / volume.clamp(min=_FEW_VOXELS)
     return settings.volume * apart.mean()

@@ -3,7 +3,7 @@ import torch
 
 from medtranslate.methods.progression_terms import (
     ProgressionLossSettings,
-    find_pace,
+    find_share,
     image_loss,
     proportion_loss,
     region_loss,
@@ -74,24 +74,25 @@ def test_nobody_without_a_region_counts():
     assert float(region_loss(nothing, nothing, nothing + 1, settings=_only(region=1.0))) == 0
 
 
-def test_the_pace_is_what_the_change_of_volume_lacks():
+def test_the_share_is_what_the_change_of_volume_has_come_to():
     label, later = _block(0, 4), _block(0, 6)
 
-    paces = [
-        float(find_pace(label, later, said))
-        for said in (_block(0, 5), _block(0, 8), label, _block(0, 3), label + 1e-3)
+    shares = [
+        float(find_share(label, later, said))
+        for said in (_block(0, 5), _block(0, 8), label, _block(0, 3), 9 * later)
     ]
 
-    assert paces == pytest.approx([2.0, 0.5, 1.0, 1 / 8, 8.0])
+    assert shares == pytest.approx([0.5, 2.0, 0.0, 0.0, 8.0])
+    assert float(find_share(label, label, later)) == 1
 
 
 def test_a_further_region_is_to_change_in_proportion_to_the_followed_one():
     label, later = _block(0, 4), _block(0, 6)
-    half = torch.tensor([2.0])  # the followed region changed by half of what is true
+    half = torch.tensor([0.5])  # the followed region changed by half of what is true
     settings = _only(volume=1.0)
 
-    def cost(said, pace=half):
-        return float(proportion_loss(label, later, said, pace, settings=settings))
+    def cost(said, share=half):
+        return float(proportion_loss(label, later, said, share, settings=settings))
 
     assert cost(_block(0, 5)) == 0
     assert cost(later) == pytest.approx(1 / 5)
