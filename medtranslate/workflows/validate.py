@@ -15,6 +15,7 @@ from medtranslate.io import read_volume
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.rules import resolve_rules
+from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.report.details import EvaluationDetails
@@ -194,7 +195,7 @@ def score_cases(
     )
     summary = evaluate_cases(
         scored,
-        protocol=make_protocol(translator),
+        protocol=make_protocol(translator.pipeline),
         out=out,
         details=replace(details, checklist=choices.checklist),
         analyses=[
@@ -239,10 +240,9 @@ def _look_further(
     )
 
 
-def make_protocol(translator: Translator) -> Protocol:
+def make_protocol(pipeline: Pipeline) -> Protocol:
     """The default rule, with predictions scaled by what their sidecar records."""
-    axis = translator.pipeline.evaluation.axis
-    return Protocol(scale="sidecar", axis=axis)
+    return Protocol(scale="sidecar", axis=pipeline.evaluation.axis)
 
 
 def predict_cases(
@@ -351,7 +351,6 @@ def describe_evaluation(
     details = describe_validation(
         pipeline,
         translator.model,
-        task=f"{pipeline.source} to {pipeline.target}",
         seen=seen,
         seen_scored=scored_seen,
         command=command,

@@ -49,17 +49,18 @@ def bound_connections(max_bytes: int, *, patience_seconds: float) -> list[Any]:
         max_bytes: Most between two answers: one instance, with all that goes around it.
         patience_seconds: Longest silence in a message or a handshake.
     """
-    # pynetdicom types its events as two classes that a literal list does not join.
 
     def begin(event: evt.Event) -> None:
-        socket: Any = event.assoc.dul.socket  # typed as if it might not be there
+        socket: Any = event.assoc.dul.socket  # Any: a method of it is replaced
         socket.socket.settimeout(patience_seconds)
         socket.recv = _BoundedReceiver(socket.recv, max_bytes)
 
     def begin_anew(event: evt.Event) -> None:
         socket: Any = event.assoc.dul.socket
-        socket.recv.num_bytes = 0
+        if socket is not None:
+            socket.recv.num_bytes = 0
 
+    # pynetdicom types its events as two classes that a literal list does not join.
     return [(evt.EVT_CONN_OPEN, begin), (evt.EVT_DIMSE_SENT, begin_anew)]
 
 
