@@ -67,4 +67,5 @@ def observe_velocity(expected: Tensor, baseline: Tensor, others: Sequence[OtherT
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        return start + smooth(deviation)
+        observed: Tensor = start + smooth(deviation)
+    return observed
