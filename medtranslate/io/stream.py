@@ -9,6 +9,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from isal import igzip, isal_zlib
+
 from medtranslate.errors import VolumeReadError
 
 _CHUNK_BYTES = 1 << 20
@@ -49,7 +51,7 @@ def _explain_failures(path: Path) -> Iterator[None]:
         yield
     except EOFError:
         raise VolumeReadError(f"{path}: gzip stream ends too early. {_FETCH_AGAIN}") from None
-    except (zlib.error, gzip.BadGzipFile) as error:
+    except (zlib.error, isal_zlib.error, gzip.BadGzipFile) as error:
         raise VolumeReadError(
             f"{path}: packed data is damaged ({error}). {_FETCH_AGAIN}"
         ) from error
@@ -82,6 +84,7 @@ def read_start(path: Path, count: int, *, compressed: bool) -> bytes:
         raise VolumeReadError(_describe_packing(path, start, packed=packed))
     if not compressed:
         return start[:count]
+    # igzip reads ahead, and would stumble over what is wrong behind the first bytes.
     with _explain_failures(path), gzip.open(path, "rb") as stream:
         return stream.read(count)
 
@@ -125,7 +128,7 @@ def _inflate_gzip(path: Path, promised: int, *, surplus: int) -> bytes:
     """Unpack a gzip file to its end, but no further than is allowed."""
     data = bytearray()
     excess = 0
-    with _explain_failures(path), gzip.open(path, "rb") as stream:
+    with _explain_failures(path), igzip.open(path, "rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             room = promised - len(data)
             data += chunk[:room]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+from isal import igzip
 from nibabel.spatialimages import HeaderDataError
 
 from medtranslate.errors import MedTranslateError, VolumeWriteError
@@ -33,7 +33,7 @@ VOXELS_KEY = "VoxelsSha256"
 _DESCRIPTION_BYTES = 79
 _SCANNER_CODE = 1
 _COMPRESSION_LEVEL = 1
-"""As nibabel's. Packing harder (6) makes predictions 8 % smaller and takes twice the time."""
+"""Of ISA-L, 0 to 3: files as small as those of zlib's level 1, in a fraction of its time."""
 _POSITION_TOLERANCE_MM = 1e-3
 _STORED_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 
@@ -181,7 +181,7 @@ def _write_bytes(path: Path, data: bytes, *, packed: bool) -> None:
         if not packed:
             file.write(data)
             return
-        with gzip.GzipFile(
+        with igzip.IGzipFile(
             filename="", mode="wb", fileobj=file, mtime=0, compresslevel=_COMPRESSION_LEVEL
         ) as stream:
             stream.write(data)
