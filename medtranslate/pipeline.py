@@ -21,7 +21,7 @@ from medtranslate.methods.cgan import Cgan, CganSettings
 from medtranslate.methods.progression import Progression, ProgressionSettings
 from medtranslate.methods.reaction_diffusion import ReactionDiffusionSettings
 from medtranslate.methods.regression import Regression, RegressionSettings
-from medtranslate.metrics.rules import PROTOCOL_NAMES, ProtocolName
+from medtranslate.metrics.settings import EvaluationSettings
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.progression import ProgressionNetwork
 from medtranslate.networks.settings import GeneratorSettings
@@ -117,33 +117,6 @@ class TrainingSettings(Settings):
         return float(int(self.time_budget[:-1]) * _SECONDS[self.time_budget[-1]])
 
 
-class EvaluationSettings(Settings):
-    """How held-out people are scored; scale and mask are the protocol's."""
-
-    axis: Literal["axial", "coronal", "sagittal"] = Field(
-        "axial", description="Direction of the slices that are scored."
-    )
-    protocols: tuple[ProtocolName, ...] = Field(
-        PROTOCOL_NAMES,
-        description="Rules that the report compares; those not defined for the scans are left out.",
-    )
-    uncertainty: bool = Field(
-        False,
-        description="Predict held-out people mirrored too, write the standard deviations, and"
-        " compare the coverage of their intervals with the nominal one.",
-    )
-    audit: bool = Field(
-        False,
-        description="Also try the model with degraded sources and with lesions put in and taken "
-        "out; about twenty predictions for each held-out case.",
-    )
-    downstream: bool = Field(
-        False,
-        description="Also train a small segmenter on the training people's real target scans, and "
-        "compare what it finds in the held-out people's real and synthetic ones.",
-    )
-
-
 class Pipeline(Settings):
     """A whole job: which scans, how they are prepared, learned, predicted and scored."""
 
@@ -163,7 +136,11 @@ class Pipeline(Settings):
     augmentation: AugmentationSettings = Field(
         AugmentationSettings(), description="Random changes of the training patches."
     )
-    train: TrainingSettings = Field(description="How long and how fast to train.")
+    train: TrainingSettings | None = Field(
+        None,
+        description="How long and how fast to train; needed by every method but"
+        " reaction_diffusion, which is fitted.",
+    )
     inference: InferenceSettings = Field(
         InferenceSettings(), description="How a whole volume is predicted."
     )
@@ -184,9 +161,16 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Pipeline:
+        self._speaks_of_training()
         self._speaks_of_visits()
-        if self.is_progression and self.train.min_steps is not None:
+        if self.is_progression and self.train is not None and self.train.min_steps is not None:
             raise ValueError("train.min_steps goes with methods that turn a contrast into another")
+        asked = self.evaluation
+        if self.is_progression and (asked.uncertainty or asked.audit or asked.downstream):
+            raise ValueError(
+                "evaluation.uncertainty, audit and downstream go with methods that turn a contrast"
+                " into another; evaluation.samples asks for the spread of progression"
+            )
         if (self.preprocess.mask == "given") != (self.mask is not None):
             raise ValueError("preprocess.mask: given and a top-level 'mask' selector go together")
         divisor = self.method.generator.divisor
@@ -198,6 +182,23 @@ class Pipeline(Settings):
                 " that saw mirrored scans can be shown them"
             )
         return self
+
+    def _speaks_of_training(self) -> None:
+        """A network is trained; rates are fitted, and what trains would be of no use."""
+        if not self.is_fitted:
+            if self.train is None:
+                raise ValueError(
+                    f"method {self.method.name} is trained: give 'train', such as"
+                    " train: {time_budget: 20m}"
+                )
+            return
+        unused = ["train"] * (self.train is not None)
+        unused += ["augmentation"] * (self.augmentation != AugmentationSettings())
+        if unused:
+            raise ValueError(
+                f"method {self.method.name} is fitted, not trained, and would not use"
+                f" {' and '.join(unused)}; leave {'it' if len(unused) == 1 else 'them'} out"
+            )
 
     def _speaks_of_visits(self) -> None:
         """Progression needs visits of one contrast and one scale; every other method none of it."""
@@ -246,12 +247,53 @@ class Pipeline(Settings):
             if visits.labels is None:
                 raise ValueError("method reaction_diffusion grows a region: it needs visits.labels")
             if visits.covariates:
-                raise ValueError("method reaction_diffusion knows of no visits.covariates")
+                raise ValueError(
+                    "method reaction_diffusion has one pair of rates for everybody and would not"
+                    f" use visits.covariates ({', '.join(visits.covariates)}); leave them out, or"
+                    " use method progression"
+                )
 
     @property
     def is_progression(self) -> bool:
         """Whether the job follows visits of a person, instead of turning contrasts into others."""
         return isinstance(self.method, ProgressionSettings | ReactionDiffusionSettings)
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether the model is fitted to the training people without updates of a network."""
+        return isinstance(self.method, ReactionDiffusionSettings)
+
+    @property
+    def training(self) -> TrainingSettings:
+        """How the network is trained.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        if self.train is None:
+            raise ConfigError(
+                f"'{self.name}': method {self.method.name} is fitted; it has no updates to make"
+            )
+        return self.train
+
+    @property
+    def effort(self) -> str:
+        """For how long the model was trained, in words."""
+        if self.train is None:
+            return "fitted, without updates"
+        return self.train.time_budget or f"{self.train.num_steps} steps"
+
+    @property
+    def num_seeds(self) -> int:
+        """Trainings that a run makes of each split."""
+        return 1 if self.train is None else self.train.seeds
+
+    @property
+    def task(self) -> str:
+        """What is predicted, in words."""
+        if self.is_progression:
+            return f"{self.source} at a later visit"
+        return f"{self.source} to {self.target}"
 
     @property
     def generator_settings(self) -> GeneratorSettings:
@@ -285,6 +327,14 @@ class Pipeline(Settings):
         return isinstance(method, ProgressionSettings) and method.generator.growing_region
 
     @property
+    def is_monotone(self) -> bool:
+        """Whether a followed region is declared never to turn back."""
+        method = self.method
+        if isinstance(method, ProgressionSettings):
+            return method.generator.monotone
+        return self.is_fitted
+
+    @property
     def is_mirrored(self) -> bool:
         """Whether training mirrors scans, so that the model can be shown mirrored ones."""
         return self.augmentation.flip_probability > 0
@@ -295,6 +345,8 @@ class Pipeline(Settings):
         return isinstance(self.preprocess.target_intensity, PercentileIntensity)
 
     def _sizes(self) -> tuple[int, ...]:
+        if self.train is None:
+            return ()
         flat = self.method.generator.dimensions == "2.5d"
         return self.train.patch_size[: 2 if flat else 3]
 

@@ -207,7 +207,7 @@ def source_slice(volume: Volume, number: int, uids: list[str]) -> Dataset:
     return source
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_sources() -> Callable[[Volume], list[Dataset]]:
     """Function that makes the series of a volume whose axes are column, row and slice."""
 

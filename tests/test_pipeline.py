@@ -62,7 +62,7 @@ def test_a_file_that_is_no_text_is_named(
 def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
     pipeline = read_pipeline(write(tmp_path, SMALLEST))
 
-    assert pipeline.train.num_steps == 10
+    assert pipeline.training.num_steps == 10
     assert pipeline.preprocess.mask == "nonzero"
     assert pipeline.method.name == "regression"
 
@@ -70,7 +70,7 @@ def test_the_smallest_file_is_enough(tmp_path: Path) -> None:
 def test_an_override_wins_over_the_file(tmp_path: Path) -> None:
     pipeline = read_pipeline(write(tmp_path, SMALLEST), ["train.num_steps=7", "target=FLAIR"])
 
-    assert (pipeline.train.num_steps, pipeline.target) == (7, "FLAIR")
+    assert (pipeline.training.num_steps, pipeline.target) == (7, "FLAIR")
 
 
 def test_the_resolved_file_is_the_same_pipeline(tmp_path: Path) -> None:
@@ -99,6 +99,8 @@ def test_the_resolved_file_is_the_same_pipeline(tmp_path: Path) -> None:
         (change(target="Xray"), "not a contrast that is understood"),
         (change(evaluation__protocols=["monay"]), "'brasyn' or 'monai'.*got 'monay'"),
         (change(preproces__mask="otsu"), "did you mean 'preprocess'"),
+        (change(evaluation__samples=10), "0 for none, or at least 19"),
+        (change(train=None), "method regression is trained: give 'train'"),
         (
             change(evaluation__uncertainty=True, augmentation__flip_probability=0.0),
             "needs augmentation.flip_probability above 0",
@@ -116,7 +118,7 @@ def test_a_time_budget_is_in_seconds(budget: str, seconds: float) -> None:
 
     pipeline = pipeline_from_json(data, where="test")
 
-    assert pipeline.train.budget_seconds == seconds
+    assert pipeline.training.budget_seconds == seconds
 
 
 def test_the_table_of_methods_is_that_of_the_schema() -> None:

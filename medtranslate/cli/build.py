@@ -60,13 +60,6 @@ def run(
         settings = read_pipeline(pipeline, [*(overrides or ()), *choices.to_overrides()])
         if dry_run:
             return _show_sizing(settings, progress)
-        if settings.is_progression:
-            from medtranslate.cli.summaries import show_validation
-            from medtranslate.workflows.validate_progression import run_progression
-
-            return show_validation(
-                run_progression(settings, data, out, resume=resume, progress=progress)
-            )
         settings = _fit(settings, out if resume else None, progress)
         if is_repeated(settings):
             from medtranslate.cli.summaries import show_cross_validation
@@ -150,7 +143,7 @@ def import_(
 
 def _fit(pipeline: Pipeline, run: Path | None, progress: Progress) -> Pipeline:
     """The pipeline with the sizes that this machine can train in its time."""
-    if pipeline.train.min_steps is None:
+    if pipeline.train is None or pipeline.train.min_steps is None:
         return pipeline
     from medtranslate.workflows.sizing import fit_to_machine
 

@@ -143,11 +143,9 @@ def show_cohort_validation(result: CohortValidation) -> Outcome:
 
 def show_run(result: RunResult) -> Outcome:
     """The headline table, what could not be translated, and where everything lies."""
-    parts = [
-        *_computation_lines(result.translation),
-        *_run_parts(result.translation.failed, result.validation, result.folder),
-    ]
-    code = ExitCode.PARTLY if result.translation.failed else ExitCode.DONE
+    how = [] if result.translation is None else _computation_lines(result.translation)
+    parts = [*how, *_run_parts(result.failed, result.validation, result.folder)]
+    code = ExitCode.PARTLY if result.failed else ExitCode.DONE
     return Outcome(result.to_json(), tuple(parts), code)
 
 

@@ -131,6 +131,8 @@ def validate(
             help="Score people the model was trained on too; marks every page.",
         ),
     ] = False,
+    output_format: Format = "nifti",
+    identity: Identity = None,
     as_json: Json = False,
 ) -> None:
     """Score a model and its baselines on people it never saw."""
@@ -158,6 +160,7 @@ def validate(
             perceptual=perceptual,
             checklist=checklist,
             even_though_seen=even_though_seen,
+            dicom=_choose_identity(output_format, identity),
             inference=InferenceChoices(parse_memory(memory), engine, precision),
         )
         if follows_visits(model):
@@ -174,6 +177,19 @@ def validate(
         return show_cohort_validation(validation)
 
     finish(context, job, as_json=as_json)
+
+
+def _choose_identity(
+    output_format: Literal["nifti", "dicom"], identity: Literal["pseudonym", "keep"] | None
+) -> Literal["pseudonym", "keep"] | None:
+    """Whose the DICOM output is; None if there is none."""
+    from medtranslate.errors import ConfigError
+
+    if output_format == "dicom":
+        return identity or "pseudonym"
+    if identity is not None:
+        raise ConfigError("--identity is for DICOM; add --format dicom")
+    return None
 
 
 @app.command(rich_help_panel=PANEL)
@@ -309,6 +325,22 @@ def listen(
     require_title: Annotated[
         bool, typer.Option("--require-title", help="Refuse senders that call another title.")
     ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option("--tls-cert", metavar="FILE", help="Certificate; both ways are TLS then."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key.")
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-ca", metavar="FILE", help="Authority that must have signed the other nodes'."
+        ),
+    ] = None,
+    send_plain: Annotated[
+        bool, typer.Option("--send-plain", help="Send on without TLS all the same.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Be a DICOM node: receive series, translate them, send the synthetic ones on."""
@@ -317,6 +349,7 @@ def listen(
         import signal
 
         from medtranslate.cli.summaries import show_listening
+        from medtranslate.io.dicom.tls import choose_tls_files
         from medtranslate.workflows.listen import Route, listen
 
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -329,6 +362,8 @@ def listen(
             quiet_seconds=quiet_seconds,
             callers=tuple(callers or ()),
             require_title=require_title,
+            tls=choose_tls_files(tls_cert, tls_key, tls_ca),
+            send_plain=send_plain,
         )
         result = listen(
             model, route, uncertainty=uncertainty, tell=lambda text: typer.echo(text, err=True)

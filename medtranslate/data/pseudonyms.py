@@ -7,34 +7,16 @@ the file's content, out of which no name can be guessed.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 
 from medtranslate.data.cases import Case
-from medtranslate.errors import VolumeReadError
+from medtranslate.errors import MedTranslateError
 from medtranslate.io import parse_bids_name, scan_suffix
-from medtranslate.io.dicom.location import SeriesLocation
-from medtranslate.io.stream import check_file
-from medtranslate.provenance import hash_bytes, hash_file
+from medtranslate.io.content import hash_content
+from medtranslate.provenance import hash_bytes
 
 _DIGITS = 10
-
-
-def hash_content(path: Path) -> str:
-    """SHA-256 of a file, or of the files in a folder without their names, in hexadecimal.
-
-    Of one series among several that is the whole place it lies in.
-
-    Raises:
-        VolumeReadError: If a file is absent, empty or not a regular one.
-    """
-    path = SeriesLocation.parse(path).place
-    if not path.is_dir():
-        check_file(path)
-        return hash_file(path)
-    hashes = sorted(hash_content(part) for part in path.rglob("*") if part.is_file())
-    return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def pseudonym(path: Path) -> str:
@@ -44,7 +26,7 @@ def pseudonym(path: Path) -> str:
     """
     try:
         digits = hash_content(path)
-    except (VolumeReadError, OSError):
+    except (MedTranslateError, OSError):
         digits = hash_bytes(str(path).encode(errors="surrogateescape"))
     return f"x{digits[:_DIGITS]}"
 

@@ -42,7 +42,7 @@ def open_nifti(path: Path, *, max_voxels: int) -> OpenedScan:
         VolumeReadError: If the header is not that of one readable 3-D volume.
         GeometryError: If it does not say where the voxels lie.
     """
-    header_path, data_path = _find_pair(path)
+    header_path, data_path = find_pair(path)
     compressed = path.name.lower().endswith(".gz")
     single = header_path == data_path
     header = _read_header(header_path, compressed=compressed, single=single)
@@ -65,8 +65,12 @@ def open_nifti(path: Path, *, max_voxels: int) -> OpenedScan:
     )
 
 
-def _find_pair(path: Path) -> tuple[Path, Path]:
-    """Where header and voxels are."""
+def find_pair(path: Path) -> tuple[Path, Path]:
+    """Where header and voxels are: in one file, or in ``.hdr`` and ``.img``.
+
+    Raises:
+        VolumeReadError: If one of two is missing.
+    """
     if path.suffix.lower() not in (".hdr", ".img"):
         return path, path
     upper = path.suffix.isupper()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any, Literal
 
 import numpy as np
@@ -163,6 +165,36 @@ def summarise(values: Sequence[float], *, settings: Bootstrap | None = None) -> 
         infinite=numbers.size - finite.size,
         mean_of_finite=float(finite.mean()) if finite.size else None,
     )
+
+
+def wilson_interval(share: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a share of people; unlike drawn ones it has a width where all are alike.
+
+    Args:
+        share: Of the people, 0 to 1; a person may count in part.
+        n: People, at least one.
+        level: Chance with which the interval holds the true share.
+
+    Returns:
+        Lower and upper end, within 0 and 1.
+
+    Raises:
+        ValueError: If the share is out of range, or there is nobody.
+
+    References:
+        Wilson, J Am Stat Assoc 1927;22:209-212.
+
+    Example:
+        >>> [round(end, 3) for end in wilson_interval(1.0, 5)]
+        [0.566, 1.0]
+    """
+    if not 0 <= share <= 1 or n < 1:
+        raise ValueError(f"share is {share} of {n} people, expected 0 to 1 of at least one")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    centre = share + z**2 / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    scale = 1 + z**2 / n
+    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
 
 
 def compare(

@@ -8,26 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-LEVELS = (0.5, 0.8, 0.9, 0.95)
+LEVELS = (0.5, 0.8, 0.9)
 """Nominal coverages at which the spread of samples is checked."""
+
+FEWEST_SAMPLES = 19
+"""Samples among which a further one has 20 places, of which 50, 80 and 90 % are whole numbers."""
 
 
 @dataclass(frozen=True)
-class SpreadCalibration:
-    """How often the truth lies within the central part of the samples.
+class CompositionError:
+    """How far two intervals one after the other lead from the whole one, in voxels.
 
     Attributes:
-        levels: Nominal coverages.
-        coverages: Measured ones.
+        mean: Mean distance.
+        largest: Largest distance.
     """
 
-    levels: tuple[float, ...]
-    coverages: tuple[float, ...]
-
-    @property
-    def error(self) -> float:
-        """Mean absolute difference of measured and nominal coverage, 0 to 1."""
-        return float(np.mean(np.abs(np.subtract(self.coverages, self.levels))))
+    mean: float
+    largest: float
 
 
 def jacobian_determinant(displacement: np.ndarray) -> np.ndarray:
@@ -60,23 +58,29 @@ def measure_folding(displacement: np.ndarray, *, mask: np.ndarray | None = None)
     return float(np.mean(folded if mask is None else folded[mask]))
 
 
-def compose(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def compose(first: np.ndarray, second: np.ndarray, *, mask: np.ndarray | None = None) -> np.ndarray:
     """Displacement that pulls through ``second``, then through ``first``: ``s(x) + f(x + s(x))``.
 
     Args:
         first: Shape ``(3, i, j, k)``, in voxels; of the earlier interval.
         second: Likewise; of the later one.
+        mask: Boolean, shape ``(i, j, k)``; where to look, everywhere if None.
+
+    Returns:
+        Shape ``(3, n)``, one column for each voxel of the mask; ``(3, i, j, k)`` without one.
     """
-    target = np.indices(first.shape[1:]) + second
+    where = (slice(None), ...) if mask is None else (slice(None), mask)
+    onward = second[where]
+    target = np.indices(first.shape[1:])[where] + onward
     pulled = [ndimage.map_coordinates(part, target, order=1, mode="nearest") for part in first]
-    composed: np.ndarray = second + np.stack(pulled)
+    composed: np.ndarray = onward + np.stack(pulled)
     return composed
 
 
 def composition_error(
     first: np.ndarray, second: np.ndarray, whole: np.ndarray, *, mask: np.ndarray
-) -> float:
-    """Largest distance, in voxels, between both intervals one after the other and the whole one.
+) -> CompositionError:
+    """Distance between both intervals one after the other and the whole one.
 
     Args:
         first: Displacement of the first interval, shape ``(3, i, j, k)``, voxels.
@@ -89,8 +93,9 @@ def composition_error(
     """
     if not mask.any():
         raise ValueError("mask is empty: no voxel to look at")
-    difference = compose(first, second) - whole
-    return float(np.sqrt((difference**2).sum(axis=0))[mask].max())
+    difference = compose(first, second, mask=mask) - whole[:, mask]
+    distance = np.sqrt((difference.astype(np.float64) ** 2).sum(axis=0))
+    return CompositionError(float(distance.mean()), float(distance.max()))
 
 
 def count_reversals(volumes: Sequence[float], *, rising: bool, tolerance: float = 0.0) -> int:
@@ -109,30 +114,43 @@ def count_reversals(volumes: Sequence[float], *, rising: bool, tolerance: float 
     return int(np.count_nonzero(steps < -tolerance))
 
 
-def check_spread(
-    samples: np.ndarray, reference: np.ndarray, *, levels: tuple[float, ...] = LEVELS
-) -> SpreadCalibration:
-    """How often the truth lies within the samples' central intervals.
+def place_in_samples(samples: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Where the truth falls among samples: near 0 below all of them, near 1 above.
 
-    The interval of level ``q`` runs between the sample quantiles ``(1 - q) / 2`` and
-    ``(1 + q) / 2``. Few samples make narrow intervals: with ``s`` of them even their whole range
-    holds a further one only with chance ``(s - 1) / (s + 1)``.
+    ``(r + 1/2) / (s + 1)`` with ``r`` of ``s`` samples below the truth, half of those equal to it
+    counted as below: the probability integral transform of the samples. If the truth is one more
+    sample, it takes each of its ``s + 1`` values equally often.
 
     Args:
-        samples: Shape ``(s, n)``; ``s`` futures of each of ``n`` quantities.
-        reference: Shape ``(n,)``; the truth.
-        levels: Nominal coverages.
+        samples: Shape ``(s, ...)``; futures of each quantity.
+        reference: Shape ``(...)``; the truth.
 
     Raises:
-        ValueError: If shapes do not fit, or there are fewer than two samples.
+        ValueError: If shapes do not fit, or there is no sample.
+
+    References:
+        Gneiting, Balabdaoui & Raftery, J R Stat Soc B 2007;69:243-268.
+
+    Example:
+        >>> place_in_samples(np.array([1.0, 2.0, 3.0]), np.array(2.5)).tolist()
+        0.625
     """
-    if samples.ndim != 2 or samples.shape[1:] != reference.shape or samples.shape[0] < 2:
+    if not len(samples) or samples.shape[1:] != reference.shape:
         raise ValueError(
-            f"samples have shape {samples.shape} and the truth {reference.shape}; expected (s, n) "
-            "with at least 2 samples, and (n,)"
+            f"samples have shape {samples.shape} and the truth {reference.shape}; expected (s, ...)"
+            " with at least 1 sample, and (...)"
         )
-    coverages = []
-    for level in levels:
-        low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        coverages.append(float(np.mean((reference >= low) & (reference <= high))))
-    return SpreadCalibration(levels, tuple(coverages))
+    rank = (samples < reference).sum(axis=0) + 0.5 * (samples == reference).sum(axis=0)
+    return np.asarray((rank + 0.5) / (len(samples) + 1))
+
+
+def lies_within(position: np.ndarray, level: float) -> np.ndarray:
+    """Whether the truth lies in the central part of the samples that is to hold ``level`` of it.
+
+    With 19 samples the central 50, 80 and 90 % hold a further one exactly so often.
+
+    Args:
+        position: Of the truth, from :func:`place_in_samples`.
+        level: Nominal coverage, 0 to 1.
+    """
+    return np.asarray(np.abs(position - 0.5) <= level / 2)

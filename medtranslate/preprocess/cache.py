@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from medtranslate.io.atomic import write_bytes, write_json
+from medtranslate.io.content import hash_input
 from medtranslate.io.documents import parse_document, read_document
 from medtranslate.preprocess.loading import affine_of, load_images, voxels_of
 from medtranslate.preprocess.preparation import (
@@ -133,18 +134,17 @@ class PreparedCache:
         return arrays
 
     def _hash_image(self, path: Path) -> str:
-        """Hash of a scan's voxels and geometry; decoded once for every sequence of file bytes."""
-        note = self._folder / "inputs" / f"{hash_file(path)}.json" if path.is_file() else None
-        if note is not None and note.is_file():
+        """Hash of a scan's voxels and geometry; decoded once for every content of its files."""
+        note = self._folder / "inputs" / f"{hash_input(path)}.json"
+        if note.is_file():
             try:
                 return str(read_document(note)["sha256"])
             except (ValueError, KeyError, TypeError):
                 _LOGGER.warning("%s is damaged; it is written again", note.name)
         image = load_images(["image"])({"image": path})["image"]
         digest = hash_volume(voxels_of(image), affine_of(image))
-        if note is not None:
-            note.parent.mkdir(parents=True, exist_ok=True)
-            write_json(note, {"sha256": digest})
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_json(note, {"sha256": digest})
         return digest
 
 

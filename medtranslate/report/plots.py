@@ -53,7 +53,13 @@ def style_of(number: int) -> tuple[str, str]:
 
 
 def plot_lines(
-    lines: Mapping[str, Line], *, x_label: str, y_label: str, label: str, diagonal: bool = False
+    lines: Mapping[str, Line],
+    *,
+    x_label: str,
+    y_label: str,
+    label: str,
+    diagonal: bool = False,
+    shares: bool = False,
 ) -> Markup:
     """Lines with a marker at each value and a legend, the first one thick.
 
@@ -63,6 +69,7 @@ def plot_lines(
         y_label: Quantity and unit.
         label: What the drawing shows, for those who do not see it.
         diagonal: Also draw where y equals x.
+        shares: Both axes run from 0 to 1.
     """
 
     def draw(axes: Axes) -> None:
@@ -82,6 +89,8 @@ def plot_lines(
             )
         if diagonal:
             axes.axline((0, 0), slope=1, color=_LINE, linewidth=1)
+        if shares:
+            axes.set(xlim=(0, 1), ylim=(0, 1))
         if len(lines) > 1:
             axes.legend(frameon=False, fontsize=8, labelcolor=INK)
         label_axes(axes, x=x_label, y=y_label)

@@ -46,7 +46,9 @@ def calibrate_weights(
     generator = build_generator(pipeline)
     generator.load_state_dict(weights)
     fabric.to_device(generator)
-    return calibrate(_measure(pipeline, generator.eval(), people, fabric), seed=pipeline.train.seed)
+    return calibrate(
+        _measure(pipeline, generator.eval(), people, fabric), seed=pipeline.training.seed
+    )
 
 
 def read_calibration(model: LoadedModel) -> Calibration:

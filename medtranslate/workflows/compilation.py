@@ -39,7 +39,7 @@ def choose_compilation(
     """
     if fabric.device.type == "cpu" or fabric.world_size > 1:  # Several would have to agree.
         return None
-    if pipeline.train.compile == "never" or _is_short(pipeline):
+    if pipeline.training.compile == "never" or _is_short(pipeline):
         return None
     seconds: dict[str | None, float] = {None: measure(pipeline, fabric, None)}
     for mode in MODES:
@@ -52,7 +52,7 @@ def choose_compilation(
 
 
 def _is_short(pipeline: Pipeline) -> bool:
-    train = pipeline.train
+    train = pipeline.training
     if train.num_steps is not None:
         return train.num_steps < _LEAST_STEPS
     return (train.budget_seconds or 0.0) < _LEAST_SECONDS

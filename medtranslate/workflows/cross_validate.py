@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.folds import draw_folds
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import ConfigError
@@ -19,24 +18,21 @@ from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
 from medtranslate.provenance import describe_run, hash_json
 from medtranslate.report.details import EvaluationDetails
-from medtranslate.workflows.analyses.choose import choose_analyses
 from medtranslate.workflows.analyses.seeds import SEED_KEY, SeedSpread
-from medtranslate.workflows.cohort import assemble_cohort, join_participants
-from medtranslate.workflows.ensemble import load_chosen_translator
+from medtranslate.workflows.cohort import assemble_cohort, join_participants, pair_scans
 from medtranslate.workflows.evaluate import evaluate_cases
-from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.repeated import (
+    AbstractRepeated,
+    RepeatedContrasts,
+    RepeatedFollowUps,
+)
 from medtranslate.workflows.run import RunResult, run_pipeline
 from medtranslate.workflows.run_scores import FOLDS_FILE, HASH_DIGITS, SPLIT_FILE, SPLIT_HASH_KEY
 from medtranslate.workflows.scored_case import ScoredCase
 from medtranslate.workflows.train import open_run
 from medtranslate.workflows.translate import TranslatedScan
-from medtranslate.workflows.validate import (
-    Validation,
-    describe_evaluation,
-    make_protocol,
-    predict_cases,
-)
+from medtranslate.workflows.validate import Validation
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class CrossValidation:
     @property
     def failed(self) -> tuple[TranslatedScan, ...]:
         """The scans that could not be translated, of all folds."""
-        return tuple(scan for fold in self.folds for scan in fold.translation.failed)
+        return tuple(scan for fold in self.folds for scan in fold.failed)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -111,7 +107,7 @@ def cross_validate(
         )
     progress = progress or NoProgress()
     indexes = index_datasets(datasets)
-    cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
+    cases, pairs = pair_scans(pipeline, indexes)
     participants = join_participants(indexes)
     count = pipeline.split.folds
     folds = draw_folds(cases, participants, pipeline.split, count=count) if count else []
@@ -138,14 +134,19 @@ def cross_validate(
         )
         data = [word for path in datasets for word in ("--data", path.name)]
         words = ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
-        first = _load(pipeline, runs[0].folder)
-        details = _describe(first, folds, repeats, split_hash, shlex.join(words))
-        scored = _predict_repeats(pipeline, repeats, runs, cases, participants, progress)
-        validation = _score(pipeline, first, scored, details, out)
+        repeated: AbstractRepeated = (
+            RepeatedFollowUps(cases, pairs, participants)
+            if pipeline.is_progression
+            else RepeatedContrasts(pipeline, cases, participants)
+        )
+        told = repeated.describe(runs[0], command=shlex.join(words))
+        details = _describe(pipeline, told, folds, repeats, split_hash)
+        scored = _predict_repeats(repeated, repeats, runs, progress)
+        validation = _score(pipeline, repeated, scored, details, out)
         made = describe_run(
             "medtranslate run",
             pipeline=pipeline.name,
-            model_sha256=[run.translation.model_sha256 for run in runs],
+            model_sha256=[run.model_sha256 for run in runs],
         )
         sign_outputs(out, since=before, record=made, key=key)
         return CrossValidation(out, runs, validation)
@@ -153,7 +154,7 @@ def cross_validate(
 
 def is_repeated(pipeline: Pipeline) -> bool:
     """Whether a pipeline asks for more than one run."""
-    return pipeline.split.folds is not None or pipeline.train.seeds > 1
+    return pipeline.split.folds is not None or pipeline.num_seeds > 1
 
 
 def list_repeats(pipeline: Pipeline, folds: Sequence[Sequence[str]]) -> list[Repeat]:
@@ -163,7 +164,8 @@ def list_repeats(pipeline: Pipeline, folds: Sequence[Sequence[str]]) -> list[Rep
         pipeline: The whole job.
         folds: Whom each fold holds out; none to leave the split as it is.
     """
-    first, count = pipeline.train.seed, pipeline.train.seeds
+    train, count = pipeline.train, pipeline.num_seeds
+    first = 0 if train is None else train.seed
     repeats = []
     for number, held_out in enumerate(folds or [None]):
         for seed in range(first, first + count):
@@ -171,10 +173,9 @@ def list_repeats(pipeline: Pipeline, folds: Sequence[Sequence[str]]) -> list[Rep
             name = [*facts.values()] + [f"seed-{seed}"] * (count > 1)
             facts |= {SEED_KEY: str(seed)} if count > 1 else {}
             split = {} if held_out is None else {"folds": None, "test_subjects": tuple(held_out)}
-            changed = {
-                "split": pipeline.split.model_copy(update=split),
-                "train": pipeline.train.model_copy(update={"seed": seed, "seeds": 1}),
-            }
+            changed: dict[str, Any] = {"split": pipeline.split.model_copy(update=split)}
+            if train is not None:
+                changed["train"] = train.model_copy(update={"seed": seed, "seeds": 1})
             repeats.append(Repeat("-".join(name), pipeline.model_copy(update=changed), facts))
     return repeats
 
@@ -209,13 +210,9 @@ def _read_hash(path: Path) -> object:
         ) from error
 
 
-def _load(pipeline: Pipeline, folder: Path) -> Translator:
-    return load_chosen_translator(folder, uncertainty=pipeline.evaluation.uncertainty)
-
-
 def _score(
     pipeline: Pipeline,
-    first: Translator,
+    repeated: AbstractRepeated,
     scored: Iterator[ScoredCase],
     details: EvaluationDetails,
     out: Path,
@@ -229,23 +226,18 @@ def _score(
 
     summary = evaluate_cases(
         map(note, scored),
-        protocol=make_protocol(first),
+        protocol=repeated.make_protocol(pipeline),
         out=out / "evaluation",
         details=details,
-        analyses=[
-            *choose_analyses(protocols=pipeline.evaluation.protocols, thorough=True),
-            SeedSpread(),
-        ],
+        analyses=[*repeated.choose_analyses(pipeline.evaluation.protocols), SeedSpread()],
     )
     return Validation(summary, out / "evaluation" / "report.html", tuple(sorted(people)), ())
 
 
 def _predict_repeats(
-    pipeline: Pipeline,
+    repeated: AbstractRepeated,
     repeats: Sequence[Repeat],
     runs: Sequence[RunResult],
-    cases: Sequence[Case],
-    participants: Mapping[str, Mapping[str, str]],
     progress: Progress,
 ) -> Iterator[ScoredCase]:
     """What each run's model predicted of the people it held out; one model in memory.
@@ -254,31 +246,20 @@ def _predict_repeats(
     statistics take the mean over seeds first.
     """
     for repeat, run in zip(repeats, runs, strict=True):
-        scans = run.translation.scans
-        written = {scan.case: scan.output for scan in scans if scan.output is not None}
-        scored = predict_cases(
-            _load(pipeline, run.folder),
-            [case for case in cases if case.name in written],
-            predictions=written,
-            participants=participants,
-            progress=progress,
-        )
         seed = repeat.facts.get(SEED_KEY)
-        for case in scored:
+        for case in repeated.predict(run, progress=progress):
             name = case.name if seed is None else f"{case.name} seed {seed}"
             yield replace(case, name=name, context={**case.context, **repeat.facts})
 
 
 def _describe(
-    translator: Translator,
+    pipeline: Pipeline,
+    details: EvaluationDetails,
     folds: Sequence[Sequence[str]],
     repeats: Sequence[Repeat],
     split_hash: str,
-    command: str,
 ) -> EvaluationDetails:
     """The report's facts: those of the first model that hold for all, the folds and the seeds."""
-    details = describe_evaluation(translator, seen=(), command=command)
-    pipeline = translator.pipeline
     seeds = list(dict.fromkeys(one.facts[SEED_KEY] for one in repeats if SEED_KEY in one.facts))
     ways = [f"cross-validation in {len(folds)} folds"] * bool(folds)
     ways += [f"{len(seeds)} seeds"] * bool(seeds)
@@ -289,7 +270,7 @@ def _describe(
         split = {"folds": f"{len(folds)}, which hold out {people} of {total} people"}
     return replace(
         details,
-        title=f"{pipeline.name}: {pipeline.source} to {pipeline.target}, {', '.join(ways)}",
+        title=f"{pipeline.name}: {pipeline.task}, {', '.join(ways)}",
         split={**split, SPLIT_HASH_KEY: split_hash[:HASH_DIGITS]},
         how_made={
             **{key: text for key, text in details.how_made.items() if key != "model"},

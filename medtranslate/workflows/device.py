@@ -21,7 +21,7 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
 
     Several processes are joined, and average their gradients.
     """
-    precision = pipeline.train.precision
+    precision = "auto" if pipeline.train is None else pipeline.train.precision
     if precision == "auto":
         if torch.cuda.is_available():
             fast = torch.cuda.is_bf16_supported()

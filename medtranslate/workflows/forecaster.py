@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,18 @@ from medtranslate.checkpoint import LoadedModel, check_weights, load_model
 from medtranslate.data.covariates import ConditionCode, Covariates
 from medtranslate.data.familiarity import RANGE_KEY, TrainingRange, measure_traits
 from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.geometry import Geometry
 from medtranslate.methods.reaction_diffusion import GrowthRates, ReactionDiffusionSettings
 from medtranslate.networks.progression import ProgressionNetwork
 from medtranslate.pipeline import Pipeline, build_progression_network, pipeline_from_json
 from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native_motion import carry_displacement, carry_image, pull
-from medtranslate.preprocess.preparation import Prepared
+from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import Volume
 from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.foresight import Foresight, look_ahead
 from medtranslate.workflows.foresight_growth import GrowthForesight, foresee_growth
+from medtranslate.workflows.scored_case import DrawnFutures
 from medtranslate.workflows.speeds import SPEEDS_KEY, Speeds
 from medtranslate.workflows.training_growth import rates_from_weights
 from medtranslate.workflows.training_progression import CONDITIONS_KEY, INTERVALS_KEY, nearness_of
@@ -72,6 +75,23 @@ class Forecaster:
     def is_extrapolation(self, years: float) -> bool:
         """Whether a time lies far beyond what training saw: one and a half times its longest."""
         return years > _FAR * self.longest_years
+
+    def prepare_baseline(
+        self, scan: Path, region: Path | None, *, region_values: tuple[int, ...] = (), name: str
+    ) -> Prepared:
+        """A scan to look ahead from, prepared as training's were.
+
+        Args:
+            scan: The baseline.
+            region: Mask or segmentation of what is followed; None without one.
+            region_values: Values of it that are followed, whatever training picked; every value
+                above 0 if empty.
+            name: For messages.
+        """
+        settings = self.pipeline.preprocess.model_copy(
+            update={"region_values": region_values, "further_regions": {}}
+        )
+        return prepare(settings, name=name, source=scan, label=region)
 
     def look_ahead(self, prepared: Prepared, covariates: Covariates) -> AnyForesight:
         """Ask the model about a prepared baseline.
@@ -129,12 +149,55 @@ class Forecaster:
         voxels = today.voxels.astype(np.float32)
         scan = pull(voxels, field, onto) + np.float32(prepared.source_scale.factor) * added
         if foresight.grows and prepared.label is not None:
-            label = torch.from_numpy(voxels_of(prepared.label))[None]
-            grown = foresight.region_at(label, years, speed=speed)[0, 0].numpy()
-            chance = carry_image(grown, grid, onto)
+            chance = _grow(foresight, prepared.label, prepared, onto, years=years, speed=speed)
         else:
-            chance = pull(region.astype(np.float32), field, onto)
-        return NativeFuture(scan, field, np.clip(chance, 0, 1))
+            chance = _move(region, field, onto)
+        return NativeFuture(scan, field, chance)
+
+    def follow(
+        self,
+        foresight: AnyForesight,
+        prepared: Prepared,
+        onto: Geometry,
+        region: np.ndarray,
+        *,
+        years: float,
+        speed: float = 1.0,
+    ) -> np.ndarray:
+        """The region of :meth:`develop` without its scan: chance of each voxel, ``(i, j, k)``.
+
+        Args:
+            foresight: From :meth:`look_ahead`.
+            prepared: The baseline on the model grid.
+            onto: The baseline's own grid.
+            region: Boolean, its shape; the region today.
+            years: How far ahead.
+            speed: 2 is a disease twice as fast.
+        """
+        if years == 0:
+            return region.astype(np.float32)
+        if foresight.grows and prepared.label is not None:
+            return _grow(foresight, prepared.label, prepared, onto, years=years, speed=speed)
+        moved = foresight.at(years, speed=speed).displacement[0].numpy()
+        return _move(region, carry_displacement(moved, prepared.grid, onto), onto)
+
+    def draw(
+        self,
+        foresight: AnyForesight,
+        prepared: Prepared,
+        onto: Geometry,
+        region: np.ndarray,
+        *,
+        years: float,
+        speeds: np.ndarray,
+    ) -> DrawnFutures:
+        """The region in futures of several speeds, ``(n,)`` with n above 0; see :meth:`follow`."""
+        volumes, total = [], np.zeros(onto.shape, dtype=np.float32)
+        for speed in map(float, speeds):
+            chance = self.follow(foresight, prepared, onto, region, years=years, speed=speed)
+            volumes.append(measure_ml(chance, onto))
+            total += chance
+        return DrawnFutures(np.array(volumes), total / np.float32(len(volumes)))
 
     def warnings(self, prepared: Prepared) -> list[str]:
         """How the baseline differs from the training scans, its voxel size before all."""
@@ -149,6 +212,33 @@ class Forecaster:
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{self.model.folder}: no usable '{RANGE_KEY}'") from error
         return [one.warning for one in training.compare(traits) if one.outside]
+
+
+def measure_ml(region: np.ndarray, geometry: Geometry) -> float:
+    """Volume of a region, or of chances, whose sum is their volume; millilitres."""
+    return float(region.sum(dtype=np.float64)) * math.prod(geometry.spacing) / 1000
+
+
+def _grow(
+    foresight: AnyForesight,
+    label: torch.Tensor,
+    prepared: Prepared,
+    onto: Geometry,
+    *,
+    years: float,
+    speed: float,
+) -> np.ndarray:
+    """Chance of a region that grows into tissue, on the baseline's own grid."""
+    start = torch.from_numpy(voxels_of(label))[None]
+    grown = foresight.region_at(start, years, speed=speed)[0, 0].numpy()
+    chance: np.ndarray = np.clip(carry_image(grown, prepared.grid, onto), 0, 1)
+    return chance
+
+
+def _move(region: np.ndarray, field: np.ndarray, onto: Geometry) -> np.ndarray:
+    """Chance of a region that moves with its tissue."""
+    chance: np.ndarray = np.clip(pull(region.astype(np.float32), field, onto), 0, 1)
+    return chance
 
 
 def _need_region(prepared: Prepared) -> torch.Tensor:

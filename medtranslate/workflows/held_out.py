@@ -91,7 +91,6 @@ def describe_validation(
     pipeline: Pipeline,
     model: LoadedModel,
     *,
-    task: str,
     seen: Sequence[str],
     seen_scored: bool,
     command: str,
@@ -102,7 +101,6 @@ def describe_validation(
     Args:
         pipeline: The model's.
         model: The model.
-        task: What it does, such as ``T1w to T2w``.
         seen: People in the data that it was trained on.
         seen_scored: Whether they were scored all the same.
         command: Makes the scores again.
@@ -116,7 +114,7 @@ def describe_validation(
     people = ", people seen in training among them" if marked else " on held-out people"
     left_out = f"Left out, because the model was trained on them: {', '.join(seen)}."
     return EvaluationDetails(
-        title=f"{pipeline.name}: {task}{people}",
+        title=f"{pipeline.name}: {pipeline.task}{people}",
         held_out=not marked,
         seen_in_training=tuple(seen) if marked else (),
         split={**parts, "split hash": split.hash[:_HASH_DIGITS]},
@@ -125,7 +123,7 @@ def describe_validation(
             "method": pipeline.method.name,
             **(made or {}),
             "model": model.sha256[:_HASH_DIGITS],
-            "trained for": pipeline.train.time_budget or f"{pipeline.train.num_steps} steps",
+            "trained for": pipeline.effort,
             "signing key": public_text(load_signing_key()),
             "commit": git_commit() or "not from a checkout",
             "software": ", ".join(f"{k} {v}" for k, v in software_versions().items()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 import tempfile
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from medtranslate.data.cases import Case
-from medtranslate.errors import MedTranslateError, MissingExtraError
+from medtranslate.errors import ConfigError, MedTranslateError, MissingExtraError
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.translate_series import translate_series
@@ -20,6 +21,7 @@ from medtranslate.workflows.translate_series import translate_series
 try:
     from medtranslate.io.dicom.connections import MAX_INSTANCE_BYTES
     from medtranslate.io.dicom.network import Address, receive, send_files
+    from medtranslate.io.dicom.tls import TlsFiles, make_receiving_context, make_sending_context
     from medtranslate.workflows.spool import Spool, SpooledSeries
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "pynetdicom", "dicom") from error
@@ -57,6 +59,8 @@ class Route:
         quiet_seconds: A series is complete when nothing came for so long.
         callers: Titles of the nodes that may send; any if empty.
         require_title: Whether senders must know this node's own title.
+        tls: Encrypts what comes in and what goes out; nothing is encrypted if None.
+        send_plain: Whether what goes out is not encrypted all the same.
     """
 
     host: str
@@ -67,6 +71,27 @@ class Route:
     quiet_seconds: float = 30.0
     callers: tuple[str, ...] = ()
     require_title: bool = False
+    tls: TlsFiles | None = None
+    send_plain: bool = False
+
+
+@dataclass(frozen=True)
+class _Receiver:
+    """Who gets the synthetic series, and what the connection is wrapped in."""
+
+    address: Address
+    tls: ssl.SSLContext | None
+
+    @classmethod
+    def of(cls, route: Route) -> _Receiver:
+        if route.send_plain and route.tls is None:
+            raise ConfigError(
+                "--send-plain: nothing is encrypted anyway; give --tls-cert and --tls-key, or leave"
+                " it out"
+            )
+        wanted = None if route.send_plain else route.tls
+        context = None if wanted is None else make_sending_context(wanted)
+        return cls(Address.parse(route.send_to), context)
 
 
 def listen(
@@ -91,9 +116,11 @@ def listen(
 
     Raises:
         CheckpointError: If the model cannot be used.
-        ConfigError: If an address or a title is none, or the port cannot be listened at.
+        ConfigError: If an address or a title is none, the port cannot be listened at, or a file of
+            ``route.tls`` cannot be used.
     """
-    target = Address.parse(route.send_to)
+    receiver = _Receiver.of(route)
+    tls = None if route.tls is None else make_receiving_context(route.tls)
     translator = load_chosen_translator(model, uncertainty=uncertainty)
     stop = stop or threading.Event()
     counts = [0, 0]
@@ -111,13 +138,15 @@ def listen(
             closed=spool.close,
             callers=route.callers,
             require_title=route.require_title,
+            tls=tls,
             max_bytes=min(MAX_INSTANCE_BYTES, route.spool_bytes),
         ) as port:
-            tell(f"listening at {route.host}:{port}; stop with Ctrl-C")
+            how = "" if tls is None else " with TLS"
+            tell(f"listening at {route.host}:{port}{how}; stop with Ctrl-C")
             try:
                 while not stop.wait(_POLL_SECONDS):
                     if (series := spool.take()) is not None:
-                        sent = _pass_on(translator, series, route.identity, target, tell)
+                        sent = _pass_on(translator, series, route.identity, receiver, tell)
                         counts[0 if sent else 1] += 1
                         spool.remove(series)
             except KeyboardInterrupt:
@@ -129,7 +158,7 @@ def _pass_on(
     translator: Translator,
     series: SpooledSeries,
     identity: Literal["pseudonym", "keep"],
-    target: Address,
+    receiver: _Receiver,
     tell: Callable[[str], None],
 ) -> bool:
     """Translate one series and send the result on; nothing of the result stays on disk."""
@@ -140,7 +169,7 @@ def _pass_on(
                         source=series.folder)  # fmt: skip
             scan = translate_series(translator, case, Path(out), identity=identity, regions={})
             paths = sorted(scan.output.rglob("*.dcm")) if scan.output else []
-            _send(paths, target)
+            _send(paths, receiver)
     except MedTranslateError as error:
         tell(f"{label}: failed: {error}")
         return False
@@ -153,11 +182,11 @@ def _pass_on(
     return True
 
 
-def _send(paths: list[Path], address: Address) -> None:
+def _send(paths: list[Path], receiver: _Receiver) -> None:
     """Send, and try again a little later if the other side is not there."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return send_files(paths, address)
+            return send_files(paths, receiver.address, tls=receiver.tls)
         except MedTranslateError:
             if attempt == _ATTEMPTS:
                 raise

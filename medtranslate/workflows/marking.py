@@ -7,7 +7,7 @@ from typing import Any
 
 from medtranslate import __version__
 from medtranslate.data.cases import Case
-from medtranslate.data.pseudonyms import hash_content
+from medtranslate.io.content import hash_content
 from medtranslate.provenance import describe_run
 from medtranslate.workflows.outputs import PROJECT
 

@@ -26,6 +26,12 @@ UNKNOWN = "not known"
 
 _TOLD = ("Name", "License", "DatasetDOI", "HowToAcknowledge")
 _SCORES = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 3), "mae": ("MAE", 3)}
+_CHANGE = {
+    "correlation": ("correlation of the change", 3),
+    "dice": ("Dice of the later region", 3),
+    "changed_dice": ("Dice of what changed in it", 3),
+    "error_percent": ("error of its volume (% of today's)", 2),
+}
 
 
 def describe_data(cohort: Cohort) -> list[dict[str, Any]]:
@@ -60,11 +66,12 @@ def describe_model(
     """
     parts = [
         f"# {pipeline.name}",
-        f"Predicts {pipeline.target} from {pipeline.source}. {pipeline.description}".rstrip(),
+        f"{_task(pipeline)} {pipeline.description}".rstrip(),
         *_intended_use(pipeline),
         *_data(data),
         *_training(pipeline, split, data),
         *_scores(scores),
+        *_change(scores),
         *_limits(pipeline, seen),
         *_rest(pipeline),
     ]
@@ -96,7 +103,16 @@ def write_scores(model: LoadedModel, summary: Mapping[str, Any]) -> None:
         "intensity_unit": summary["intensity_unit"],
         "means": {key: summary["metrics"][key]["mean"] for key in _SCORES},
     }
+    changes = [row for row in _changes(summary) if row["method"] == summary["model"]]
+    if changes:
+        brief["change"] = {key: changes[0][key]["mean"] for key in _CHANGE if key in changes[0]}
     write_json(folder / PROVENANCE_FILE, {**model.provenance, SCORES_KEY: brief})
+
+
+def _task(pipeline: Pipeline) -> str:
+    if pipeline.is_progression:
+        return f"Simulates what a {pipeline.source} scan may look like at a later time."
+    return f"Predicts {pipeline.target} from {pipeline.source}."
 
 
 def _count(cohort: Cohort, dataset: str, *, people: bool) -> dict[str, int]:
@@ -145,15 +161,14 @@ def _cell(text: str) -> str:
 
 
 def _training(pipeline: Pipeline, split: Split, data: Sequence[Mapping[str, Any]]) -> list[str]:
-    length = pipeline.train.time_budget or f"{pipeline.train.num_steps} steps"
+    seed = "" if pipeline.train is None else f", seed {pipeline.train.seed}"
     rows = []
     for part in PARTS:
         pairs = sum(one["pairs"][part] for one in data) if data else UNKNOWN
         rows.append(f"| {part} | {len(split.subjects(part))} | {pairs} |")
     return [
         "## Training",
-        f"Method `{pipeline.method.name}`, {length}, seed {pipeline.train.seed},"
-        f" medtranslate {__version__}.",
+        f"Method `{pipeline.method.name}`, {pipeline.effort}{seed}, medtranslate {__version__}.",
         "\n".join(["| split | people | pairs of scans |", "| --- | --- | --- |", *rows]),
         f"Split {split.hash[:12]}, by person; who is where stands in `config.json`.",
     ]
@@ -169,7 +184,9 @@ def _scores(scores: Mapping[str, Any] | None) -> list[str]:
         ]
     methods = {str(scores["model"]): scores["metrics"], **scores["baselines"]}
     rows = [
-        f"| {name} | " + " | ".join(_score(metrics[key], key) for key in _SCORES) + " |"
+        f"| {name} | "
+        + " | ".join(_score(metrics[key], digits) for key, (_, digits) in _SCORES.items())
+        + " |"
         for name, metrics in methods.items()
     ]
     unit = "HU" if scores["intensity_unit"] == "HU" else "share of the scale"
@@ -184,8 +201,32 @@ def _scores(scores: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _score(score: Mapping[str, Any], key: str) -> str:
-    mean, digits = score["mean"], _SCORES[key][1]
+def _changes(scores: Mapping[str, Any] | None) -> Sequence[Mapping[str, Any]]:
+    """Scores of change by method; empty for models that do not follow people."""
+    found: Sequence[Mapping[str, Any]] = (scores or {}).get("change", {}).get("by_method", ())
+    return found
+
+
+def _change(scores: Mapping[str, Any] | None) -> list[str]:
+    """The change itself, of the model and of what it must beat; columns that somebody has."""
+    rows = _changes(scores)
+    shown = {key: told for key, told in _CHANGE.items() if any(key in row for row in rows)}
+    if not shown:
+        return []
+    table = ["| | " + " | ".join(label for label, _ in shown.values()) + " |"]
+    table.append("| --- " * (len(shown) + 1) + "|")
+    for row in rows:
+        cells = (_score(row[key], shown[key][1]) if key in row else "" for key in shown)
+        table.append(f"| {row['method']} | " + " | ".join(cells) + " |")
+    return [
+        "The change from the baseline to the follow-up, over the same people; 'no change' has no"
+        " correlation:",
+        "\n".join(table),
+    ]
+
+
+def _score(score: Mapping[str, Any], digits: int) -> str:
+    mean = score["mean"]
     if not isinstance(mean, float | int):
         return str(mean)
     text = f"{mean:.{digits}f}"
@@ -197,9 +238,10 @@ def _score(score: Mapping[str, Any], key: str) -> str:
 
 def _limits(pipeline: Pipeline, seen: TrainingRange) -> list[str]:
     rows = [f"| {name} | {low:.3g} | {high:.3g} |" for name, (low, high) in seen.ranges.items()]
+    command = "simulate" if pipeline.is_progression else "translate"
     return [
         "## Limits",
-        f"It was trained on {seen.num_scans} scans within these ranges. Outside them, `translate`"
+        f"It was trained on {seen.num_scans} scans within these ranges. Outside them, `{command}`"
         " warns, and nothing is known of how well it does.",
         "\n".join(["| property of the source | least | greatest |", "| --- " * 3 + "|", *rows]),
         f"Mask of the patient: `{pipeline.preprocess.mask}`. Known failures: {UNKNOWN}, beyond what"
@@ -211,11 +253,16 @@ def _rest(pipeline: Pipeline) -> list[str]:
     command = "medtranslate translate MODEL SCAN --out DIR"
     if pipeline.is_progression:
         command = "medtranslate simulate MODEL SCAN --at 1y --out DIR"
-    return [
-        "## Intensities",
+    intensities = (
         "CT is predicted in Hounsfield units. MR is predicted in the normalised unit of the"
         " training cohort and stored at its typical scale (`scale.json`): values of two people"
-        " can be compared with each other, not with a scanner's.",
+        " can be compared with each other, not with a scanner's."
+    )
+    if pipeline.is_progression:
+        intensities = "A simulated scan has the unit and the scale of its own baseline."
+    return [
+        "## Intensities",
+        intensities,
         "## Licence and contact",
         f"Licence of the weights: {UNKNOWN}; whoever passes them on says it, within what the"
         f" licences of the datasets allow. Author and contact: {UNKNOWN}.",

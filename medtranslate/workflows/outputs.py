@@ -13,6 +13,7 @@ from medtranslate.data.pseudonyms import label_of
 from medtranslate.errors import DatasetError
 from medtranslate.io import parse_bids_name, prediction_name, scan_suffix, sidecar_path
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.io.documents import read_document
 from medtranslate.io.writing import WRITTEN_SUFFIXES
 from medtranslate.manifest import MANIFEST_FILE
@@ -106,6 +107,20 @@ def is_ours(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return data.get("Synthetic") is True and _is_made_here(data)
+
+
+def require_dicom(cases: Sequence[Case]) -> None:
+    """Refuse sources from which no DICOM series can be derived.
+
+    Raises:
+        DatasetError: If one is not DICOM.
+    """
+    for case in cases:
+        if not holds_dicom(case.source):
+            raise DatasetError(
+                f"{case.source}: is not DICOM; a DICOM series is derived from a DICOM series. Leave"
+                " --format dicom out to write NIfTI"
+            )
 
 
 def drop_stale_deviation(prediction: Path) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medtranslate.data.pseudonyms import hash_content, pseudonym
+from medtranslate.data.pseudonyms import pseudonym
 from medtranslate.data.scans import contrast_of
 from medtranslate.errors import DatasetError
 from medtranslate.io import BidsName, is_scan, parse_bids_name, scan_suffix
+from medtranslate.io.content import hash_content
 from medtranslate.io.dicom.location import holds_dicom
 from medtranslate.workflows.deviation import DEVIATION_DESC
 

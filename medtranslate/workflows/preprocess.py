@@ -10,10 +10,11 @@ from typing import Any
 
 from medtranslate.data.cases import Case
 from medtranslate.data.index import index_datasets
-from medtranslate.errors import DatasetError
+from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
 from medtranslate.io.atomic import write_json
+from medtranslate.io.content import hash_input
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
@@ -134,19 +135,22 @@ def _prepare_all(
     return PreprocessingResult(out / RECORD_FILE, tuple(done), worse, failed, kept)
 
 
-def _made_from(settings: PreprocessSettings, case: Case) -> str:
-    """Hash of all that a prepared case depends on."""
+def _made_from(settings: PreprocessSettings, case: Case) -> str | None:
+    """Hash of all that a prepared case depends on; None if a file of it cannot be used."""
     files = (case.source, case.target, case.mask, case.transform, case.label, case.later)
-    hashes = [hash_file(path) if path is not None and path.is_file() else None for path in files]
+    try:
+        hashes = [None if path is None else hash_input(path) for path in files]
+    except MedTranslateError:  # told when the case is prepared
+        return None
     return hash_json(
         {"files": hashes, "settings": hash_settings(settings), "versions": used_versions()}
     )
 
 
-def _find_kept(out: Path, name: str, made_from: str) -> dict[str, Any] | None:
+def _find_kept(out: Path, name: str, made_from: str | None) -> dict[str, Any] | None:
     """The record of a case whose files are there as they were written, from the same inputs."""
     record = read_done(out, name)
-    if record is None or record.get("made_from") != made_from:
+    if record is None or made_from is None or record.get("made_from") != made_from:
         return None
     case: dict[str, Any] = record["case"]
     for written in case["written"].values():

@@ -41,7 +41,7 @@ class Processes:
         """
         if self.count > 1 and pipeline.is_progression:
             raise ConfigError("method progression trains in one process; leave torchrun out")
-        if self.count > 1 and pipeline.train.min_steps is not None:
+        if self.count > 1 and pipeline.training.min_steps is not None:
             raise ConfigError(
                 "train.min_steps: sizes are measured in one process. Take those that --dry-run"
                 " prints for one machine, and leave min_steps out with torchrun"

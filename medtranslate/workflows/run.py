@@ -1,4 +1,4 @@
-"""Run a whole pipeline: train, translate the held-out people, score them, write the report."""
+"""Run a whole pipeline: train, predict held-out people's scans, score them, write the report."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medtranslate.checkpoint import load_model
+from medtranslate.checkpoint import LoadedModel, load_model
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.ensemble import load_chosen_translator
+from medtranslate.workflows.follow_ups import score_follow_ups
+from medtranslate.workflows.forecaster import load_forecaster
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.model_card import write_scores
 from medtranslate.workflows.processes import find_processes
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train_in_locked
-from medtranslate.workflows.translate import Translation, translate_cases
+from medtranslate.workflows.translate import TranslatedScan, Translation, translate_cases
 from medtranslate.workflows.validate import Validation, score_cases
+from medtranslate.workflows.validation_choices import ValidationChoices
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,29 @@ class RunResult:
 
     Attributes:
         folder: The run folder.
-        translation: What became of each held-out person's source.
+        model_sha256: Of the model that was scored.
+        translation: What became of each held-out person's source; None of a run that follows
+            people through time, which writes no scans.
         validation: Scores and report.
     """
 
     folder: Path
-    translation: Translation
+    model_sha256: str
+    translation: Translation | None
     validation: Validation
+
+    @property
+    def failed(self) -> tuple[TranslatedScan, ...]:
+        """The scans that could not be translated."""
+        return () if self.translation is None else self.translation.failed
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
+        translation = self.translation
         return {
             "run": str(self.folder),
             "model": str(self.folder / "model"),
-            "translation": self.translation.to_json(),
+            **({} if translation is None else {"translation": translation.to_json()}),
             **self.validation.to_json(),
         }
 
@@ -57,7 +69,7 @@ def run_pipeline(
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Train, translate the held-out people, score them and write the report.
+    """Train, translate or simulate the held-out people's scans, score them and write the report.
 
     Args:
         pipeline: The whole job.
@@ -104,6 +116,38 @@ def _run_in_locked(
     if not (resume and _is_trained(pipeline, cohort, out)):
         train_in_locked(pipeline, datasets, out, resume=resume, cache=cache, progress=progress)
     key, before = load_signing_key(), take_snapshot(out)
+    data = [word for path in datasets for word in ("--data", path.name)]
+    words = ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
+    command = shlex.join(words)
+    if pipeline.is_progression:
+        scored = _simulate_and_score(cohort, out, command=command, progress=progress)
+    else:
+        scored = _translate_and_score(
+            pipeline, cohort, out, command=command, resume=resume, progress=progress
+        )
+    write_scores(scored.model, scored.validation.summary)
+    made = describe_made(
+        "medtranslate run",
+        model_sha256=scored.model.sha256,
+        pipeline=pipeline.name,
+        cases=held_out,
+    )
+    sign_outputs(out, since=before, record=made, key=key)
+    return RunResult(out, scored.model.sha256, scored.translation, scored.validation)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    model: LoadedModel
+    translation: Translation | None
+    validation: Validation
+
+
+def _translate_and_score(
+    pipeline: Pipeline, cohort: Cohort, out: Path, *, command: str, resume: bool, progress: Progress
+) -> _Scored:
+    """Write the held-out people's scans, and score what was written."""
+    held_out = cohort.part("test")
     translator = load_chosen_translator(out, uncertainty=pipeline.evaluation.uncertainty)
     translation = translate_cases(
         translator, held_out, out / "predictions", keep=resume, progress=progress
@@ -112,7 +156,6 @@ def _run_in_locked(
     if not written:
         reasons = "\n  ".join(f"{scan.case}: {scan.error}" for scan in translation.failed)
         raise DatasetError(f"no held-out person could be translated:\n  {reasons}")
-    data = [word for path in datasets for word in ("--data", path.name)]
     validation = score_cases(
         translator,
         [case for case in held_out if case.name in written],
@@ -120,20 +163,26 @@ def _run_in_locked(
         predictions=written,
         training=cohort.part("train") if pipeline.evaluation.downstream else (),
         participants=cohort.participants,
-        command=shlex.join(
-            ["medtranslate", "run", f"{out.name}/pipeline.yaml", *data, "--out", "again"]
-        ),
+        command=command,
         progress=progress,
     )
-    write_scores(translator.model, validation.summary)
-    made = describe_made(
-        "medtranslate run",
-        model_sha256=translator.model.sha256,
-        pipeline=pipeline.name,
-        cases=held_out,
+    return _Scored(translator.model, translation, validation)
+
+
+def _simulate_and_score(cohort: Cohort, out: Path, *, command: str, progress: Progress) -> _Scored:
+    """Simulate the held-out people's follow-ups, anew if the run is resumed, and score them."""
+    forecaster = load_forecaster(out)
+    validation = score_follow_ups(
+        forecaster,
+        cohort.part("test"),
+        cohort.pairs,
+        out / "evaluation",
+        participants=cohort.participants,
+        choices=ValidationChoices(),
+        command=command,
+        progress=progress,
     )
-    sign_outputs(out, since=before, record=made, key=key)
-    return RunResult(out, translation, validation)
+    return _Scored(forecaster.model, None, validation)
 
 
 def _is_trained(pipeline: Pipeline, cohort: Cohort, out: Path) -> bool:

@@ -8,7 +8,43 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medtranslate.data.familiarity import Departure
+from medtranslate.metrics.trajectories import CompositionError
 from medtranslate.volume import IntensityScale, Volume
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnFutures:
+    """The region in futures that a model draws of one baseline.
+
+    Attributes:
+        volumes_ml: Shape ``(n,)``; volume of the region in each.
+        chance: Shape ``(i, j, k)``, 0 to 1; the mean region, which is its probability map.
+    """
+
+    volumes_ml: np.ndarray
+    chance: np.ndarray
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Whether what a model says of one baseline at several times makes sense together.
+
+    Attributes:
+        composition: Both halves of the interval one after the other against the whole, voxels, by
+            the model's one answer about the baseline.
+        again: The same where the second half is simulated from the simulated scan of the first;
+            None if the region was gone by then.
+        again_dice: Dice of both later regions; None without a region.
+        again_ml: Volume of the region in two halves minus that in one step; likewise.
+        reversals: Quarters of the interval in which the region's volume runs against its course;
+            None without a region, or if the pipeline declares none.
+    """
+
+    composition: CompositionError
+    again: CompositionError | None
+    again_dice: float | None
+    again_ml: float | None
+    reversals: int | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +57,8 @@ class Followed:
         later: Same; at the reference.
         regions: Method to the chance of each voxel, 0 to 1, to belong to the later region.
         folded: Share of voxels at which the model's deformation folds.
+        consistency: Of the model's futures at several times.
+        drawn: The model's futures at the reference's time; None if none were drawn.
     """
 
     years: float
@@ -28,6 +66,8 @@ class Followed:
     later: np.ndarray | None
     regions: Mapping[str, np.ndarray]
     folded: float
+    consistency: Consistency | None = None
+    drawn: DrawnFutures | None = None
 
 
 @dataclass(frozen=True, eq=False)

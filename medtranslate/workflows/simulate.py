@@ -12,21 +12,27 @@ import numpy as np
 from medtranslate import __version__
 from medtranslate.data.covariates import Covariates
 from medtranslate.data.durations import Duration
-from medtranslate.data.pseudonyms import hash_content, name_scan
+from medtranslate.data.pseudonyms import name_scan
 from medtranslate.data.scans import Selector
 from medtranslate.errors import DatasetError, GeometryError
 from medtranslate.io import parse_bids_name, read_volume, write_volume
 from medtranslate.io.atomic import write_json, write_text
+from medtranslate.io.content import hash_content
 from medtranslate.io.vectors import write_vector_field
 from medtranslate.manifest import load_signing_key, sign_outputs
 from medtranslate.preprocess.native import native_mask
 from medtranslate.preprocess.native_motion import carry_image
-from medtranslate.preprocess.preparation import Prepared, prepare
+from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import describe_run, git_commit, hash_json, software_versions
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.report.trajectory import Frame, render_trajectory
 from medtranslate.volume import Volume
-from medtranslate.workflows.forecaster import AnyForesight, Forecaster, load_forecaster
+from medtranslate.workflows.forecaster import (
+    AnyForesight,
+    Forecaster,
+    load_forecaster,
+    measure_ml,
+)
 from medtranslate.workflows.history import PastScan, follow_past, see_past
 from medtranslate.workflows.marking import describe_mark
 from medtranslate.workflows.outputs import PROJECT
@@ -206,7 +212,8 @@ def write_futures(
         frames.append(_frame(scan, start, span.text, span.years))
     region = Volume(start.region.astype(np.uint8)[None], start.today.geometry, None, "label")
     write_volume(out / "today" / "region.nii.gz", region, sidecar=shared, description=_DESCRIPTION)
-    first = _row(forecaster, start, Duration("today", 0.0), [_volume_ml(start, start.region)])
+    volume = measure_ml(start.region, start.today.geometry)
+    first = _row(forecaster, start, Duration("today", 0.0), [volume])
     table = [first, *rows]
     write_text(out / "trajectory.csv", format_csv(TRAJECTORY_COLUMNS, table))
     page = render_trajectory(
@@ -243,14 +250,8 @@ def _prepare(forecaster: Forecaster, today: Today) -> _Baseline:
     scan = read_volume(today.scan)
     values = today.region_values
     given = None if today.region is None else _read_region(today.region, scan, values=values)
-    prepared = prepare(
-        # What is given holds its own region, whatever values training picked.
-        forecaster.pipeline.preprocess.model_copy(
-            update={"region_values": values, "further_regions": {}}
-        ),
-        name=name_scan(today.scan),
-        source=today.scan,
-        label=today.region,
+    prepared = forecaster.prepare_baseline(
+        today.scan, today.region, region_values=values, name=name_scan(today.scan)
     )
     inside = native_mask(prepared) if given is None else given
     foresight, speed = forecaster.look_ahead(prepared, today.covariates), None
@@ -303,20 +304,25 @@ def _write_time(
     shared: Mapping[str, Any],
 ) -> tuple[dict[str, Cell], np.ndarray]:
     """Write everything of one time; its row of the table and its scan."""
-
-    def develop(speed: float) -> Any:
-        return forecaster.develop(
+    central = forecaster.develop(
+        start.foresight,
+        start.prepared,
+        start.today,
+        start.region,
+        years=span.years,
+        speed=start.speed,
+    )
+    chance, drawn = central.region, np.array([])
+    if span.years and speeds.size:
+        futures = forecaster.draw(
             start.foresight,
             start.prepared,
-            start.today,
+            start.today.geometry,
             start.region,
             years=span.years,
-            speed=speed,
+            speeds=speeds,
         )
-
-    central = develop(start.speed)
-    chances = [develop(float(speed)).region for speed in speeds] if span.years else []
-    chance: np.ndarray = np.stack(chances).mean(axis=0) if chances else central.region
+        chance, drawn = futures.chance, futures.volumes_ml
     stretch = start.foresight.stretch_at(span.years * start.speed)[0, 0].numpy() - np.float32(1)
     geometry, folder = start.today.geometry, out / span.text
     sidecar = {
@@ -350,7 +356,7 @@ def _write_time(
         sidecar={**sidecar, "Content": "probability of the region"},
         description=_DESCRIPTION,
     )
-    volumes = [_volume_ml(start, region) for region in (central.region, *chances)]
+    volumes = [measure_ml(central.region, geometry), *drawn.tolist()]
     return _row(forecaster, start, span, volumes), central.scan
 
 
@@ -358,7 +364,7 @@ def _row(
     forecaster: Forecaster, start: _Baseline, span: Duration, volumes: Sequence[float]
 ) -> dict[str, Cell]:
     """The central volume and the interval of the drawn ones."""
-    today = _volume_ml(start, start.region)
+    today = measure_ml(start.region, start.today.geometry)
     low, high = np.percentile(volumes[1:] or volumes, _INTERVAL)
     far = forecaster.is_extrapolation(span.years)
     return {
@@ -371,11 +377,6 @@ def _row(
         "high": round(float(high), 4),
         "extrapolation": "true" if far else "false",
     }
-
-
-def _volume_ml(start: _Baseline, region: np.ndarray) -> float:
-    voxel = float(np.prod(start.today.geometry.spacing))
-    return float(region.sum(dtype=np.float64)) * voxel / 1000
 
 
 def _describe(

@@ -42,14 +42,14 @@ class Sizing:
     @property
     def num_steps(self) -> int:
         """Updates that will be made, about; or exactly, if the pipeline says how many."""
-        train = self.pipeline.train
+        train = self.pipeline.training
         if train.num_steps is not None:
             return train.num_steps
         return _count_steps(train.budget_seconds or 0.0, self.cost)
 
     def describe(self) -> str:
         """One line: what is trained, how fast, how long, in how much memory."""
-        train, size = self.pipeline.train, self.pipeline.generator_settings
+        train, size = self.pipeline.training, self.pipeline.generator_settings
         reduced = "" if self.pipeline == self.wanted else f"; asked for {_sizes(self.wanted)}"
         about = "" if train.num_steps else "about "
         seconds = train.budget_seconds or self.num_steps * self.cost.seconds
@@ -65,7 +65,7 @@ class Sizing:
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
-            "patch_size": list(self.pipeline.train.patch_size),
+            "patch_size": list(self.pipeline.training.patch_size),
             "channels": self.pipeline.generator_settings.channels,
             "seconds_per_step": self.cost.seconds,
             "num_steps": self.num_steps,
@@ -107,7 +107,7 @@ def fit_to_machine(
 
 
 def _choose(pipeline: Pipeline, measure: Callable[[Pipeline], TrainingCost]) -> Sizing:
-    wanted, budget = pipeline.train.min_steps, pipeline.train.budget_seconds
+    wanted, budget = pipeline.training.min_steps, pipeline.training.budget_seconds
     if wanted is None or budget is None:
         return Sizing(pipeline, measure(pipeline), pipeline)
     most_work, problem = math.inf, "nothing was tried"
@@ -127,7 +127,7 @@ def _choose(pipeline: Pipeline, measure: Callable[[Pipeline], TrainingCost]) -> 
         # What is left to try must be smaller by what is missing; a tenth is for what is not work.
         most_work = 1.1 * _work(candidate) * possible / wanted
     raise ConfigError(
-        f"train.time_budget: {pipeline.train.time_budget} is too short on this machine for"
+        f"train.time_budget: {pipeline.training.time_budget} is too short on this machine for"
         f" train.min_steps: {wanted:,}: even with {_sizes(candidate)} {problem}. Give more"
         " time, or lower min_steps"
     )
@@ -142,7 +142,7 @@ def list_smaller(pipeline: Pipeline) -> Iterator[Pipeline]:
     yield pipeline
     divisor = pipeline.method.generator.divisor
     smallest = -(-SMALLEST_PATCH // divisor) * divisor
-    patch, channels = list(pipeline.train.patch_size), pipeline.generator_settings.channels
+    patch, channels = list(pipeline.training.patch_size), pipeline.generator_settings.channels
     while channels // 2 >= SMALLEST_CHANNELS or max(patch) > smallest:
         if max(patch) > (smallest if channels // 2 < SMALLEST_CHANNELS else 2 * smallest):
             longest = patch.index(max(patch))
@@ -162,10 +162,10 @@ def with_sizes(pipeline: Pipeline, patch: list[int], channels: int) -> Pipeline:
 
 def _read_started(pipeline: Pipeline, recorded: Path) -> Pipeline | None:
     """What a run was started with, if it is this pipeline but for what was chosen."""
-    if pipeline.train.min_steps is None or not recorded.is_file():
+    if pipeline.training.min_steps is None or not recorded.is_file():
         return None
     started = read_pipeline(recorded)
-    patch, channels = list(started.train.patch_size), started.generator_settings.channels
+    patch, channels = list(started.training.patch_size), started.generator_settings.channels
     return started if with_sizes(pipeline, patch, channels) == started else None
 
 
@@ -175,9 +175,9 @@ def _count_steps(budget: float, cost: TrainingCost) -> int:
 
 def _work(pipeline: Pipeline) -> int:
     """What an update costs, about, in no unit."""
-    return math.prod(pipeline.train.patch_size) * pipeline.generator_settings.channels
+    return math.prod(pipeline.training.patch_size) * pipeline.generator_settings.channels
 
 
 def _sizes(pipeline: Pipeline) -> str:
-    patch = "x".join(map(str, pipeline.train.patch_size))
+    patch = "x".join(map(str, pipeline.training.patch_size))
     return f"patches of {patch} voxels, {pipeline.generator_settings.channels} channels"

@@ -237,7 +237,7 @@ def _run_loop(
     loop = TrainingLoop(
         task.method,
         task.sampler,
-        settings=pipeline.train,
+        settings=pipeline.training,
         validate=task.validate,
         folder=folder,
         progress=progress,

@@ -79,7 +79,7 @@ def time_updates(pipeline: Pipeline, fabric: Fabric, mode: str | None = None) ->
     method = _build(pipeline, fabric)
     if mode is not None:
         method.compile(mode)
-    batch = _draw_batch(pipeline.train.batch_size, pipeline.train.patch_size, fabric)
+    batch = _draw_batch(pipeline.training.batch_size, pipeline.training.patch_size, fabric)
     method.update(batch, progress=MEASURED_AT[-1])
     seconds = [
         _time(partial(method.update, batch, progress=part), fabric.device) for part in MEASURED_AT
@@ -111,12 +111,12 @@ def need_training_memory(pipeline: Pipeline, fabric: Fabric) -> None:
 def _refuse_beyond(needed: int, pipeline: Pipeline, fabric: Fabric) -> None:
     free = free_bytes(fabric.device)
     if needed > free:
-        size = "x".join(map(str, pipeline.train.patch_size))
+        size = "x".join(map(str, pipeline.training.patch_size))
         raise MemoryShortageError(
             f"training needs about {needed:,} bytes of memory beside the scans (patches of {size}"
-            f" voxels, {pipeline.train.batch_size} in a batch), and {free:,} bytes are free. Lower"
-            " train.patch_size, train.batch_size or method.generator.channels, or end what else is"
-            " running"
+            f" voxels, {pipeline.training.batch_size} in a batch), and {free:,} bytes are free."
+            " Lower train.patch_size, train.batch_size or method.generator.channels, or end what"
+            " else is running"
         )
 
 
@@ -141,7 +141,7 @@ def _edges(pipeline: Pipeline) -> list[int]:
 
 
 def _count_voxels(pipeline: Pipeline) -> int:
-    return pipeline.train.batch_size * math.prod(pipeline.train.patch_size)
+    return pipeline.training.batch_size * math.prod(pipeline.training.patch_size)
 
 
 def _count_kept(method: AbstractMethod, fabric: Fabric, edge: int) -> int:

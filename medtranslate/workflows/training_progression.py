@@ -59,7 +59,7 @@ def start_progression(
     trained = [cohort.pairs[case.name] for case in cohort.part("train")]
     covariates = pipeline.visits.covariates if pipeline.visits else ()
     code = ConditionCode.fit(covariates, [pair.covariates for pair in trained])
-    torch.manual_seed(pipeline.train.seed)
+    torch.manual_seed(pipeline.training.seed)
     network = build_progression_network(pipeline, num_conditions=code.size)
     method = build_progression(pipeline, network, fabric)
     sampler = _make_sampler(pipeline, trained, prepared, code, device=fabric.device)
@@ -133,9 +133,9 @@ def _make_sampler(
     modes = _MODES | {key: _OTHER_MODES[key.partition("-")[0]] for key in cases[0].others}
     return PatchSampler(
         cases,
-        patch_size=pipeline.train.patch_size,
-        batch_size=pipeline.train.batch_size,
-        seed=pipeline.train.seed,
+        patch_size=pipeline.training.patch_size,
+        batch_size=pipeline.training.batch_size,
+        seed=pipeline.training.seed,
         augmentation=partial(build_shape_augmentation, pipeline.augmentation, modes),
         device=place_scans(cases, device),
     )

@@ -42,7 +42,7 @@ def need_target(arrays: PreparedArrays, name: str) -> torch.Tensor:
 
 def start_generator(pipeline: Pipeline, cohort: Cohort, prepared: People) -> Generator:
     """A generator that equals the starting map of the training people."""
-    torch.manual_seed(pipeline.train.seed)
+    torch.manual_seed(pipeline.training.seed)
     generator = build_generator(pipeline)
     people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
     shown = {name: make_inputs(arrays.source, arrays.mask).numpy() for name, arrays in people}
@@ -56,7 +56,7 @@ def start_generator(pipeline: Pipeline, cohort: Cohort, prepared: People) -> Gen
                 )
                 for name, arrays in people
             ),
-            seed=pipeline.train.seed,
+            seed=pipeline.training.seed,
         )
         lookup.load_state_dict(fitted.state_dict())
     return generator
@@ -96,9 +96,9 @@ def make_sampler(
     ]
     return PatchSampler(
         cases,
-        patch_size=pipeline.train.patch_size,
-        batch_size=pipeline.train.batch_size,
-        seed=pipeline.train.seed,
+        patch_size=pipeline.training.patch_size,
+        batch_size=pipeline.training.batch_size,
+        seed=pipeline.training.seed,
         augmentation=partial(build_augmentation, pipeline.augmentation),
         share=share,
         device=place_scans(cases, device),

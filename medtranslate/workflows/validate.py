@@ -15,10 +15,12 @@ from medtranslate.io import read_volume
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.rules import resolve_rules
+from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
+from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.analyses.choose import choose_analyses
 from medtranslate.workflows.analyses.retranslation import retranslate_with
 from medtranslate.workflows.cohort import join_participants
@@ -40,6 +42,9 @@ from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import ScoredCase
 from medtranslate.workflows.validation_choices import ValidationChoices
 from medtranslate.workflows.window_cells import find_cells, read_plan
+
+DICOM_FOLDER = "dicom"
+"""Where the synthetic series lie, in the folder of the scores."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +93,19 @@ def validate(
         out: Folder for the tables and the report.
         choices: What to do beside scoring.
         predict: Makes the synthetic scans, by case name, before any is scored; a case it leaves out
-            is not scored. They are predicted one by one if None.
+            is not scored. They are predicted one by one if None, and then not written, so that
+            ``choices.dicom`` cannot be asked for.
         progress: Told how far things are.
 
     Raises:
         CheckpointError: If a model cannot be used, or was never calibrated.
         ConfigError: If a protocol is not known, or there are companions without uncertainty.
-        DatasetError: If nothing pairs, nobody was held out, or the segmenter lacks people.
+        DatasetError: If nothing pairs, nobody was held out, the segmenter lacks people, or DICOM is
+            asked for and a source is none.
     """
     choices = choices or ValidationChoices()
+    if choices.dicom is not None and predict is None:
+        raise ValueError("choices.dicom needs predict: it is written from the scans that makes")
     resolve_rules(choices.protocols or ())
     translator = load_chosen_translator(
         model,
@@ -109,10 +118,11 @@ def validate(
     cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
     models = [one.model for one in (translator, *translator.companions)]
     scored, seen = choose_held_out(cases, models, even_though_seen=choices.even_though_seen)
+    key, before = load_signing_key(), take_snapshot(out)
     written = None if predict is None else predict(translator, scored)
+    further = () if written is None else _look_further(translator, scored, written, out, choices)
     downstream = choices.downstream
     wanted = pipeline.evaluation.downstream if downstream is None else downstream
-    key, before = load_signing_key(), take_snapshot(out)
     validation = score_cases(
         translator,
         [case for case in scored if written is None or case.name in written],
@@ -123,6 +133,7 @@ def validate(
         participants=join_participants(indexes),
         seen=seen,
         command=validation_command(model, datasets, out, choices),
+        further=further,
         progress=progress,
     )
     made = describe_made(
@@ -146,6 +157,7 @@ def score_cases(
     participants: Mapping[str, Mapping[str, str]] | None = None,
     seen: Sequence[str] = (),
     command: str = "",
+    further: Sequence[AbstractAnalysis] = (),
     progress: Progress | None = None,
 ) -> Validation:
     """Score the model and its baselines, and write the tables and the report.
@@ -162,6 +174,7 @@ def score_cases(
         seen: People in the data that the model was trained on; left out, unless ``choices`` says
             to score them.
         command: The command that makes the scores again.
+        further: What else to look at, after all other analyses.
         progress: Told how far things are.
     """
     progress = progress or NoProgress()
@@ -182,29 +195,54 @@ def score_cases(
     )
     summary = evaluate_cases(
         scored,
-        protocol=make_protocol(translator),
+        protocol=make_protocol(translator.pipeline),
         out=out,
         details=replace(details, checklist=choices.checklist),
-        analyses=choose_analyses(
-            protocols=asked.protocols if choices.protocols is None else choices.protocols,
-            thorough=True,
-            audit=retranslate_with(translator, by_name) if audit else None,
-            calibration=translator.calibration,
-            perceptual=choices.perceptual,
-            downstream=make_downstream_task(translator, training, by_name, progress=progress)
-            if training
-            else None,
-        ),
+        analyses=[
+            *choose_analyses(
+                protocols=asked.protocols if choices.protocols is None else choices.protocols,
+                thorough=True,
+                audit=retranslate_with(translator, by_name) if audit else None,
+                calibration=translator.calibration,
+                perceptual=choices.perceptual,
+                downstream=make_downstream_task(translator, training, by_name, progress=progress)
+                if training
+                else None,
+            ),
+            *further,
+        ],
     )
     people = tuple(sorted({case.subject for case in cases}))
     refused = () if choices.even_though_seen else tuple(seen)
     return Validation(summary, out / "report.html", people, refused)
 
 
-def make_protocol(translator: Translator) -> Protocol:
+def _look_further(
+    translator: Translator,
+    cases: Sequence[Case],
+    written: Mapping[str, Path],
+    out: Path,
+    choices: ValidationChoices,
+) -> tuple[AbstractAnalysis, ...]:
+    if choices.dicom is None:
+        return ()
+    # DICOM is an extra, and only who asks for it waits for it.
+    from medtranslate.workflows.analyses.error_maps import ErrorMaps
+
+    return (
+        ErrorMaps(
+            translator,
+            sources={case.name: case.source for case in cases},
+            predictions=written,
+            out=out / DICOM_FOLDER,
+            identity=choices.dicom,
+        ),
+    )
+
+
+def make_protocol(pipeline: Pipeline) -> Protocol:
     """The default rule, with predictions scaled by what their sidecar records."""
-    axis = translator.pipeline.evaluation.axis
-    return Protocol(scale="sidecar", axis=axis)
+    return Protocol(scale="sidecar", axis=pipeline.evaluation.axis)
 
 
 def predict_cases(
@@ -313,7 +351,6 @@ def describe_evaluation(
     details = describe_validation(
         pipeline,
         translator.model,
-        task=f"{pipeline.source} to {pipeline.target}",
         seen=seen,
         seen_scored=scored_seen,
         command=command,

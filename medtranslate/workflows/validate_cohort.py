@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medtranslate.data.cases import Case
 from medtranslate.errors import DatasetError
+from medtranslate.workflows.outputs import require_dicom
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.translate import Translation, translate_cases
@@ -50,7 +51,8 @@ def validate_cohort(
         progress: Told how far things are.
 
     Raises:
-        DatasetError: If nobody was held out, or no scan could be made.
+        DatasetError: If nobody was held out, no scan could be made, or DICOM is asked for and a
+            source is none.
         ConfigError: If the cluster cannot be reached.
     """
     progress = progress or NoProgress()
@@ -58,6 +60,8 @@ def validate_cohort(
     made: list[Translation] = []
 
     def predict(translator: Translator, cases: Sequence[Case]) -> Mapping[str, Path]:
+        if choices.dicom is not None:
+            require_dicom(cases)
         folder = out / PREDICTIONS_FOLDER
         translation = (
             translate_cases(translator, cases, folder, keep=True, progress=progress)

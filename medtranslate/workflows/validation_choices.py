@@ -26,6 +26,9 @@ class ValidationChoices:
         perceptual: Weights of a feature network to compare the scans by.
         checklist: ``claim`` to end the report with that checklist.
         even_though_seen: Score the people the model was trained on as well, and mark every page.
+        dicom: Also write each synthetic scan as a DICOM series with the map of its errors, for a
+            ``pseudonym`` or with the identity of the source (``keep``); not if None. The sources
+            must be DICOM.
         inference: What is asked for in place of the pipeline's inference settings.
     """
 
@@ -37,6 +40,7 @@ class ValidationChoices:
     perceptual: Path | None = None
     checklist: Literal["claim"] | None = None
     even_though_seen: bool = False
+    dicom: Literal["pseudonym", "keep"] | None = None
     inference: InferenceChoices = field(default_factory=InferenceChoices)
 
     def to_words(self) -> list[str]:
@@ -58,4 +62,5 @@ class ValidationChoices:
             words += ["--with", path.name]
         words += ["--perceptual", self.perceptual.name] if self.perceptual else []
         words += self.inference.to_words()
+        words += ["--format", "dicom", "--identity", self.dicom] if self.dicom else []
         return words + (["--checklist", self.checklist] if self.checklist else [])

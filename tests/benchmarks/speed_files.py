@@ -20,7 +20,7 @@ from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.train import train
-from medtranslate.workflows.translate import translate_cases
+from medtranslate.workflows.translate import predict_case, translate_cases, write_predicted
 
 ROOT = Path(__file__).resolve().parents[2]
 ANAT = ROOT / "sample_data" / "sub-phantom01" / "anat"
@@ -32,7 +32,7 @@ _TWO_UPDATES = [
 
 
 def measure_translation(shape: tuple[int, int, int], *, scans: int, repeats: int) -> dict[str, Any]:
-    """Seconds a scan: read, prepared, predicted, undone and written; and the network's own."""
+    """Seconds a scan: read, prepared, predicted, undone and written; the network's own; stages."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", _TWO_UPDATES)
@@ -42,11 +42,14 @@ def measure_translation(shape: tuple[int, int, int], *, scans: int, repeats: int
         cases = collect_cases(translator, sources)
         network = _time_network(translator, cases)
         whole, alone = [], []
+        stages: dict[str, list[float]] = {}
         for number in range(repeats + 1):
             began = time.perf_counter()
             translate_cases(translator, cases, work / f"out{number}")
             whole.append((time.perf_counter() - began) / scans)
             alone.append(network())
+            for name, seconds in _time_stages(translator, cases[0], work / "one.nii.gz").items():
+                stages.setdefault(name, []).append(seconds)
         return {
             "shape": list(shape),
             "scans": scans,
@@ -54,8 +57,22 @@ def measure_translation(shape: tuple[int, int, int], *, scans: int, repeats: int
             "seconds": {
                 "network alone": summarise(alone[1:]),
                 "file to file": summarise(whole[1:]),
+                **{name: summarise(seconds[1:]) for name, seconds in stages.items()},
             },
         }
+
+
+def _time_stages(translator: Translator, case: Any, out: Path) -> dict[str, float]:
+    """Of one scan, one after another."""
+    times = [time.perf_counter()]
+    prepared = translator.prepare(case)
+    times.append(time.perf_counter())
+    predicted = predict_case(translator, case, prepared)
+    times.append(time.perf_counter())
+    write_predicted(translator, case, predicted, out)
+    times.append(time.perf_counter())
+    names = "reading and preparing, alone", "predicting and undoing, alone", "writing, alone"
+    return {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
 
 
 def _time_network(translator: Translator, cases: list[Any]) -> Callable[[], float]:

@@ -51,7 +51,7 @@ TRANSLATION = Translation("ab", (SCAN,))
 SCORES = {"psnr": {"mean": 1.0}, "ssim": {"mean": 1.0}, "mae": {"mean": 1.0}}
 SUMMARY = {"n": 1, "model": "m", "metrics": SCORES}
 VALIDATION = Validation(SUMMARY, OUT / "report.html", ("1",), ())
-RUN = RunResult(OUT, TRANSLATION, VALIDATION)
+RUN = RunResult(OUT, "0" * 64, TRANSLATION, VALIDATION)
 PIPELINE = read_pipeline(ROOT / "pipelines" / "demo.yaml")
 SIZING = Sizing(PIPELINE, TrainingCost(1.0, 10, 0.3), PIPELINE)
 

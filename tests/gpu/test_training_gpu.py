@@ -81,6 +81,9 @@ def test_no_step_waits_for_the_gpu_between_two_readings(dataset, tmp_path, monke
 
     train(build_pipeline(train=training), [dataset], tmp_path / "run")
 
+    with (tmp_path / "run" / "logs" / "metrics.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file) if row["loss"]] == ["10", "20"]
+
 
 def test_patches_cut_on_the_gpu_are_those_of_the_cpu():
     image = torch.rand(1, 40, 36, 32, generator=torch.Generator().manual_seed(0))

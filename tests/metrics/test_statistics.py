@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binomtest, norm
 
 from medtranslate.metrics.statistics import (
     Bootstrap,
@@ -14,6 +14,7 @@ from medtranslate.metrics.statistics import (
     mean_by_subject,
     pair_differences,
     summarise,
+    wilson_interval,
 )
 
 VALUES = [17.2, 18.9, 16.1, 21.0, 19.4]
@@ -171,3 +172,16 @@ def test_a_person_with_two_visits_counts_once():
 @pytest.mark.parametrize(("value", "plain"), [(1.5, 1.5), (INFINITE, "inf"), (-INFINITE, "-inf")])
 def test_json_holds_what_it_has_no_number_for(value, plain):
     assert json_number(value) == plain
+
+
+@pytest.mark.parametrize(("hits", "n", "level"), [(0, 5, 0.95), (3, 7, 0.9), (12, 12, 0.95)])
+def test_the_interval_of_a_share_agrees_with_scipy(hits, n, level):
+    expected = binomtest(hits, n).proportion_ci(level, method="wilson")
+
+    np.testing.assert_allclose(wilson_interval(hits / n, n, level=level), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("share", "n"), [(1.1, 3), (-0.1, 3), (0.5, 0)])
+def test_a_share_of_nobody_or_above_one_has_no_interval(share, n):
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        wilson_interval(share, n)

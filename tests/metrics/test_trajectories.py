@@ -5,12 +5,14 @@ import pytest
 from scipy import stats
 
 from medtranslate.metrics.trajectories import (
-    check_spread,
+    LEVELS,
     compose,
     composition_error,
     count_reversals,
     jacobian_determinant,
+    lies_within,
     measure_folding,
+    place_in_samples,
 )
 
 SHAPE = (12, 11, 10)
@@ -56,9 +58,24 @@ def test_composition_pulls_through_the_later_interval_first() -> None:
 
     i = np.indices(SHAPE)[0][inner]
     np.testing.assert_allclose(found, 2.0 + 0.1 * (i + 2.0))
-    np.testing.assert_allclose(composition_error(shift, shift, 2 * shift, mask=inner), 0.0)
-    error = composition_error(shift, shift, 2 * shift + 0.3, mask=inner)
-    np.testing.assert_allclose(error, 0.3 * np.sqrt(3))
+    np.testing.assert_allclose(compose(stretch, shift, mask=inner)[0], found)
+
+
+def test_what_composition_leaves_is_a_distance_inside_the_mask() -> None:
+    shift, away = np.zeros((3, *SHAPE)), np.zeros((3, *SHAPE))
+    shift[0] = 2.0
+    away[:, 3] = 0.3
+    inner = np.zeros(SHAPE, bool)
+    inner[2:4] = True
+
+    still = composition_error(shift, shift, 2 * shift, mask=inner)
+    error = composition_error(shift, shift, 2 * shift + away, mask=inner)
+
+    assert (still.mean, still.largest) == (0, 0)
+    np.testing.assert_allclose(error.largest, 0.3 * np.sqrt(3))
+    np.testing.assert_allclose(error.mean, 0.15 * np.sqrt(3))
+    with pytest.raises(ValueError, match="mask is empty"):
+        composition_error(shift, shift, shift, mask=inner & False)
 
 
 @pytest.mark.parametrize(
@@ -77,22 +94,38 @@ def test_steps_against_the_direction_are_counted(
     assert count_reversals(volumes, rising=rising, tolerance=tolerance) == expected
 
 
-def test_honest_samples_cover_as_often_as_they_say_and_narrow_ones_do_not() -> None:
+def test_the_truth_takes_every_place_among_samples_equally_often() -> None:
     generator = np.random.default_rng(4)
-    centre = generator.normal(0, 5, 4000)
-    samples, reference = centre + generator.normal(0, 1, (200, 4000)), centre
-    reference = reference + generator.normal(0, 1, 4000)
+    samples, reference = generator.normal(0, 1, (19, 8000)), generator.normal(0, 1, 8000)
 
-    honest = check_spread(samples, reference)
-    narrow = check_spread(centre + 0.5 * (samples - centre), reference)
+    position = place_in_samples(samples, reference)
 
-    np.testing.assert_allclose(honest.coverages, honest.levels, atol=0.03)
-    expected = [2 * stats.norm.cdf(0.5 * stats.norm.ppf((1 + q) / 2)) - 1 for q in narrow.levels]
-    np.testing.assert_allclose(narrow.coverages, expected, atol=0.03)
-    assert honest.error < 0.02 < 0.2 < narrow.error
+    counts = np.bincount(np.rint(20 * position - 0.5).astype(int), minlength=20)
+    np.testing.assert_allclose(counts / 8000, 0.05, atol=0.01)
+    for level in LEVELS:
+        np.testing.assert_allclose(lies_within(position, level).mean(), level, atol=0.02)
 
 
-@pytest.mark.parametrize("shape", [(1, 3), (4, 2)])
+def test_samples_half_as_wide_hold_the_truth_as_often_as_theory_says() -> None:
+    generator = np.random.default_rng(4)
+    narrow, reference = generator.normal(0, 0.5, (999, 4000)), generator.normal(0, 1, 4000)
+
+    position = place_in_samples(narrow, reference)
+
+    for level in LEVELS:
+        expected = 2 * stats.norm.cdf(0.5 * stats.norm.ppf((1 + level) / 2)) - 1
+        np.testing.assert_allclose(lies_within(position, level).mean(), expected, atol=0.03)
+
+
+def test_places_are_counted_from_below_and_equals_are_shared() -> None:
+    samples = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
+
+    found = place_in_samples(samples, np.array([0.0, 5.0]))
+
+    np.testing.assert_allclose(found, [0.125, 0.5])
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 2)])
 def test_samples_that_do_not_fit_are_refused(shape: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="at least 2 samples"):
-        check_spread(np.zeros(shape), np.zeros(3))
+    with pytest.raises(ValueError, match="at least 1 sample"):
+        place_in_samples(np.zeros(shape), np.zeros(3))

@@ -53,9 +53,7 @@ def test_what_comes_from_the_cache_is_what_was_prepared(
     assert_equal(fresh, found)
 
 
-def test_further_regions_come_from_the_cache_too(
-    make_scan, write_scan, tmp_path, times_prepared
-):
+def test_further_regions_come_from_the_cache_too(make_scan, write_scan, tmp_path, times_prepared):
     source, volume = make_scan()
     label = write_scan("label", np.rint(volume.voxels > 0) * 3, volume.geometry.affine)
     settings = PreprocessSettings(further_regions={"inner": (3,)}, crop_margin_mm=2.0)

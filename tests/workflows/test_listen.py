@@ -15,23 +15,33 @@ from medtranslate.errors import ConfigError, VolumeWriteError
 from medtranslate.io import read_volume
 from medtranslate.io.dicom import network
 from medtranslate.io.dicom.network import Address, receive, send_files
+from medtranslate.io.dicom.tls import make_receiving_context, make_sending_context
 from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.workflows import listen as module
 from medtranslate.workflows.listen import Route, listen
 
+from ..certificates import Authority
+
 
 @pytest.fixture
-def archive():
+def tls():
+    """Whose certificates encrypt the traffic; a test says so."""
+    return
+
+
+@pytest.fixture
+def archive(tls):
     """A node that keeps what it is sent."""
     arrivals = []
     with receive(
-        "127.0.0.1", 0, store=lambda one: arrivals.append(one) or True, closed=lambda _: None
-    ) as port:
+        "127.0.0.1", 0, store=lambda one: arrivals.append(one) or True, closed=lambda _: None,
+        tls=None if tls is None else make_receiving_context(tls),
+    ) as port:  # fmt: skip
         yield Address("127.0.0.1", port), arrivals
 
 
 @pytest.fixture
-def node(trained, archive, monkeypatch):
+def node(trained, archive, tls, monkeypatch):
     """A listening node: its address, what it tells, and how to wait for a line."""
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0.05)
     lines, stop, changed = [], threading.Event(), threading.Condition()
@@ -42,7 +52,12 @@ def node(trained, archive, monkeypatch):
             changed.notify_all()
 
     route = Route(
-        "127.0.0.1", 0, f"127.0.0.1:{archive[0].port}", identity="keep", quiet_seconds=0.5
+        "127.0.0.1",
+        0,
+        f"127.0.0.1:{archive[0].port}",
+        identity="keep",
+        quiet_seconds=0.5,
+        tls=tls,
     )
     thread = threading.Thread(
         target=listen, args=(trained, route), kwargs={"tell": tell, "stop": stop}
@@ -54,7 +69,7 @@ def node(trained, archive, monkeypatch):
             assert changed.wait_for(lambda: len(lines) >= count, timeout=60), lines
         return lines
 
-    port = int(wait(1)[0].split(":")[1].split(";")[0])
+    port = int(re.search(r":(\d+)( with TLS)?;", wait(1)[0])[1])
     yield Address("127.0.0.1", port), wait
     stop.set()
     thread.join(30)
@@ -85,6 +100,33 @@ def test_a_bad_series_is_told_and_the_next_one_is_translated_and_sent(
     assert {one.StudyInstanceUID for one in received} == {sources[0].StudyInstanceUID}
     assert {one.SyntheticData for one in received} == {"YES"}
     assert len(received) == len(good)
+
+
+class TestEncrypted:
+    """The same node with certificates."""
+
+    @pytest.fixture
+    def tls(self, tmp_path):
+        return Authority(tmp_path / "hospital").node("node")
+
+    def test_what_comes_in_and_what_goes_out_is_encrypted(
+        self, node, archive, cohort, make_sources, tmp_path, tls
+    ):
+        address, wait = node
+        volume = read_volume(cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz")
+        paths = write_datasets(tmp_path / "series", make_sources(volume))
+
+        send_files(paths, address, tls=make_sending_context(tls))
+
+        lines = wait(2)
+        assert "with TLS" in lines[0]
+        assert lines[1].endswith(f"sent {len(paths)} synthetic instances")
+        assert len(archive[1]) == len(paths)
+
+
+def test_plain_sending_is_asked_for_only_where_something_is_encrypted(trained):
+    with pytest.raises(ConfigError, match="--send-plain: nothing is encrypted anyway"):
+        listen(trained, Route("127.0.0.1", 0, "pacs:104", send_plain=True), tell=print)
 
 
 def dcmread_bytes(data):

@@ -148,7 +148,7 @@ def change_record(simulation, **changes):
     "changes",
     [
         {"Times": {"../../evil": 1.0}},
-        {"Times": {"/tmp/evil": 1.0}},
+        {"Times": {"/evil": 1.0}},
         {"Times": {"1y,2y": 1.0}},
         {"Times": {" 1y": 1.0}},
         {"Times": {"": 1.0}},

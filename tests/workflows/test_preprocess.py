@@ -1,10 +1,13 @@
 import json
+import os
 import shutil
 
 import nibabel
 import numpy as np
+from pydicom import dcmread
 
 from medtranslate.io import read_volume
+from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.preprocess.preparation import prepare
 from medtranslate.workflows.preprocess import RECORD_FILE, preprocess_dataset
 
@@ -104,3 +107,41 @@ def test_a_case_that_fails_is_told_and_the_others_are_done(cohort, make_pipeline
     status = json.loads((tmp_path / "out" / "status" / "toy_02.json").read_text())
     assert status == {"case": "toy_02", "state": "failed", "why": result.failed["toy_02"]}
     assert "sub-02_T2w.nii.gz" in status["why"]
+
+
+def test_a_case_whose_dicom_slice_was_changed_is_made_anew(
+    cohort, make_pipeline, make_sources, tmp_path
+):
+    lines = ["subject,contrast,path"]
+    for subject in ("04", "05"):
+        anat = cohort / f"sub-{subject}" / "anat"
+        series = tmp_path / f"mr{subject}"
+        write_datasets(series, make_sources(read_volume(anat / f"sub-{subject}_T1w.nii.gz")))
+        lines += [f"{subject},T1w,{series}", f"{subject},T2w,{anat / f'sub-{subject}_T2w.nii.gz'}"]
+    (tmp_path / "table.csv").write_text("\n".join(lines) + "\n")
+    cache = {"cache": tmp_path / "cache"}
+
+    def run():
+        result = preprocess_dataset(
+            make_pipeline(), [tmp_path / "table.csv"], tmp_path / "out", **cache
+        )
+        images = [tmp_path / "out" / f"{case}_source.nii.gz" for case in result.cases]
+        return result, [path.read_bytes() for path in images]
+
+    first, images = run()
+    again, _ = run()
+    assert again.kept == first.cases
+    path = tmp_path / "mr05" / "0009.dcm"
+    before, one = path.stat(), dcmread(path)
+    pixels = one.pixel_array.copy()
+    pixels[12, 11] += 7
+    one.PixelData = pixels.tobytes()
+    one.save_as(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+
+    changed, others = run()
+
+    assert changed.kept == first.cases[:1]
+    assert others[0] == images[0]
+    assert others[1] != images[1]

@@ -1,50 +1,31 @@
 """A name, a birth date and a number planted wherever a dataset can hold them reach no output."""
 
-import base64
-import gzip
-import json
-import re
 import shutil
-import zlib
 
 import nibabel
+import numpy as np
 import pytest
-from nibabel.nifti1 import Nifti1Extension
 from pydicom.datadict import dictionary_VR
 
+from medtranslate.data.durations import parse_durations
 from medtranslate.io import read_volume
 from medtranslate.io.dicom.headers import quiet
 from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.metrics.protocol import Protocol
+from medtranslate.workflows.bids_app import translate_participants
 from medtranslate.workflows.evaluate import evaluate_paths
+from medtranslate.workflows.export.exporting import FORMS, export_model
+from medtranslate.workflows.plan import plan
 from medtranslate.workflows.preprocess import preprocess_dataset
 from medtranslate.workflows.run import run_pipeline
+from medtranslate.workflows.simulate import simulate
 from medtranslate.workflows.translate import translate
 from medtranslate.workflows.validate import validate
+from medtranslate.workflows.validate_progression import validate_progression
 from medtranslate.workflows.validation_choices import ValidationChoices
 
+from ..planted import SECRETS, find_secrets, plant
 from ..refusals import call
-
-SECRETS = ("Zyxwendolyn", "19370229", "MRN4711007")
-_EMBEDDED = re.compile(rb"base64,([A-Za-z0-9+/=]{40,})")
-
-
-def plant(source, path):
-    """A copy of a scan with the secrets in every text of header, extension and sidecar."""
-    image = nibabel.load(source)
-    text = " ".join(SECRETS).encode()
-    image.header["descrip"] = text
-    image.header["aux_file"] = SECRETS[0].encode()
-    image.header["intent_name"] = SECRETS[1].encode()
-    image.header.extensions.append(Nifti1Extension(6, text))
-    image.header.extensions.append(Nifti1Extension(4, text))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(image, path)
-    data = bytearray(gzip.decompress(path.read_bytes()))
-    data[14:32] = SECRETS[2].encode().ljust(18, b"\0")  # db_name, which nibabel does not write
-    path.write_bytes(gzip.compress(bytes(data)))
-    sidecar = {"PatientName": SECRETS[0], "PatientBirthDate": SECRETS[1], "PatientID": SECRETS[2]}
-    path.with_name(path.name.removesuffix(".nii.gz") + ".json").write_text(json.dumps(sidecar))
 
 
 @pytest.fixture
@@ -74,33 +55,6 @@ def loose(planted):
     return folder / "table.csv"
 
 
-def find_secrets(folder):
-    """Names and files that hold a secret, after unpacking what they hold packed."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        texts = [path.relative_to(folder).as_posix().encode()]
-        if path.is_file():
-            texts += unpack(path.read_bytes())
-        if any(s.lower().encode() in text.lower() for s in SECRETS for text in texts):
-            found.append(path.relative_to(folder).as_posix())
-    return found
-
-
-def unpack(data):
-    """The bytes themselves, and those that are packed in them."""
-    yield data
-    if data.startswith(b"\x1f\x8b"):
-        yield gzip.decompress(data)
-    for match in _EMBEDDED.finditer(data):
-        picture = base64.b64decode(match[1])
-        yield picture
-        for start in (found.start() for found in re.finditer(rb"\x78[\x01\x9c\xda]", picture)):
-            try:
-                yield zlib.decompressobj().decompress(picture[start:])
-            except zlib.error:
-                continue
-
-
 def test_the_search_finds_what_is_there(planted):
     found = find_secrets(planted.parent)
     assert "toy/participants.tsv" in found
@@ -114,6 +68,56 @@ def test_nothing_of_a_person_is_in_what_translate_writes(trained, planted, loose
     translate(trained, [loose], tmp_path / "out" / "table")
     translate(trained, [planted], tmp_path / "out" / "dataset", uncertainty=True)
     assert len(list((tmp_path / "out").rglob("*_T2w.nii.gz"))) == 13
+    assert find_secrets(tmp_path / "out") == []
+
+
+def test_nothing_of_a_person_is_in_what_the_form_of_bids_writes(trained, planted):
+    out = planted / "derivatives" / "medtranslate"
+    translate_participants(trained, planted, out, labels=["04"])
+    assert len(list(out.rglob("*_T2w.nii.gz"))) == 1
+    assert find_secrets(out) == []
+
+
+def test_nothing_of_a_person_is_in_what_is_said_of_failures(trained, loose, tmp_path):
+    named = sorted((loose.parent / f"{SECRETS[0]}-04").glob("*T1w.nii.gz"))
+    broken = named[0].with_name(f"{SECRETS[2]} T1w.nii.gz")
+    broken.write_bytes(named[0].read_bytes()[:2000])
+    translate(trained, [*named, broken], tmp_path / "out")
+    states = [path.read_text() for path in (tmp_path / "out" / "status").iterdir()]
+    assert sum('"failed"' in state for state in states) == 1
+    assert find_secrets(tmp_path / "out") == []
+
+
+def test_nothing_of_a_person_is_in_futures_and_plans(foreseeing, visited, tmp_path):
+    files = {}
+    for kind in ("T1w", "label-tumor_mask"):
+        scan = visited / "sub-09" / "ses-1" / "anat" / f"sub-09_ses-1_{kind}.nii.gz"
+        files[kind] = tmp_path / SECRETS[0] / f"{SECRETS[1]} {kind}.nii.gz"
+        plant(scan, files[kind])
+    region, within = files["label-tumor_mask"], files["T1w"].with_name(f"{SECRETS[2]}.nii.gz")
+    whole = nibabel.load(region)
+    nibabel.save(nibabel.Nifti1Image(np.ones(whole.shape, np.uint8), whole.affine), within)
+    future = tmp_path / "out" / "future"
+    simulate(foreseeing, files["T1w"], parse_durations("6m,1y"), future, region=region,
+             covariates={"dose": "1", "shoe": "40"}, samples=2)  # fmt: skip
+    plan(future, tmp_path / "out" / "plan", barrier=within, margin_max_mm=60.0)
+    suffixes = {path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert suffixes >= {".csv", ".gz", ".html", ".json"}
+    assert find_secrets(tmp_path / "out") == []
+
+
+def test_nothing_of_a_person_is_in_the_scores_of_a_progression(foreseeing, visited, tmp_path):
+    dataset = tmp_path / SECRETS[0] / "visits"
+    for scan in sorted(visited.glob("sub-0[9]/ses-*/anat/*.nii.gz")):
+        plant(scan, dataset / scan.relative_to(visited))
+    shutil.copy(visited / "sub-09" / "sub-09_sessions.tsv", dataset / "sub-09")
+    shutil.copy(visited / "dataset_description.json", dataset)
+    header, *rows = (visited / "participants.tsv").read_text().splitlines()
+    (row,) = (row for row in rows if row.startswith("sub-09"))
+    (dataset / "participants.tsv").write_text(f"{header}\tcomment\n{row}\t{' '.join(SECRETS)}\n")
+    choices = ValidationChoices(protocols=[])
+    validate_progression(foreseeing, [dataset], tmp_path / "out", choices=choices)
+    assert (tmp_path / "out" / "change.csv").is_file()
     assert find_secrets(tmp_path / "out") == []
 
 
@@ -131,7 +135,9 @@ def test_nothing_of_a_person_is_in_what_validate_writes(
 
 def test_nothing_of_a_person_is_in_a_run(planted, make_pipeline, tmp_path, caplog):
     run_pipeline(make_pipeline(), [planted], tmp_path / "out")
-    assert list((tmp_path / "out" / "logs").iterdir())
+    for form in FORMS:
+        export_model(tmp_path / "out", form, tmp_path / "out" / "exports" / form)
+    assert list((tmp_path / "out" / "logs").rglob("events.out.tfevents*"))
     assert find_secrets(tmp_path / "out") == []
     assert not [secret for secret in SECRETS if secret in caplog.text]
 

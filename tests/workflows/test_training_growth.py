@@ -9,6 +9,7 @@ from medtranslate.checkpoint import load_model
 from medtranslate.data.durations import parse_durations
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.io import read_volume
+from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows.forecaster import load_forecaster
 from medtranslate.workflows.simulate import simulate
 from medtranslate.workflows.train import train
@@ -19,6 +20,8 @@ from medtranslate.workflows.validation_choices import ValidationChoices
 GROWTH = {
     "visits": {"labels": "mask+label-tumor"},
     "method": {"name": "reaction_diffusion", "diffusivity": 2.0, "proliferation": 1.0},
+    "augmentation": {},
+    "train": None,
 }
 
 
@@ -65,15 +68,44 @@ def test_it_is_scored_beside_no_change(fitted, visited, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("visits", "message"),
+    ("changes", "message"),
     [
-        ({}, "needs visits.labels"),
-        ({"labels": "dseg", "covariates": ["dose"]}, "no visits.covariates"),
+        ({"visits": {}}, "needs visits.labels"),
+        (
+            {"visits": {"labels": "dseg", "covariates": ["dose"]}},
+            r"would not use visits\.covariates \(dose\); leave them out",
+        ),
+        ({"train": {"num_steps": 10}}, "fitted, not trained, and would not use train; leave it"),
+        (
+            {"train": {"num_steps": 10}, "augmentation": {"affine_probability": 0.5}},
+            "would not use train and augmentation; leave them out",
+        ),
     ],
 )
-def test_it_needs_a_region_and_knows_no_covariates(make_progression, visits, message):
+def test_it_needs_a_region_and_refuses_what_it_would_not_use(make_progression, changes, message):
     with pytest.raises(ConfigError, match=message):
-        make_progression(**(GROWTH | {"visits": visits}))
+        make_progression(**(GROWTH | changes))
+
+
+def test_a_covariate_is_refused_when_it_simulates(fitted, visited, tmp_path):
+    stem = visited / "sub-09" / "ses-1" / "anat"
+    scan, mask = (stem / f"sub-09_ses-1_{name}.nii.gz" for name in ("T1w", "label-tumor_mask"))
+
+    with pytest.raises(ConfigError, match="unknown covariate dose; known: none"):
+        simulate(
+            fitted, scan, parse_durations("1y"), tmp_path, region=mask, covariates={"dose": 1.0}
+        )
+
+
+def test_a_run_without_training_settings_says_so(fitted):
+    recorded = read_pipeline(fitted / "pipeline.yaml")
+
+    assert recorded.train is None
+    assert (
+        "fitted, without updates, medtranslate" in (fitted / "model" / "MODEL_CARD.md").read_text()
+    )
+    with pytest.raises(ConfigError, match="is fitted; it has no updates"):
+        _ = recorded.training
 
 
 def test_other_weights_are_refused():

@@ -54,9 +54,11 @@ def test_the_model_records_what_it_was_told_and_over_which_times(foreseeing):
         ({"method": {"name": "regression"}}, "goes with method"),
         (
             {
-                "visits": {}, "method": {"name": "progression"},
+                "visits": {},
+                "method": {"name": "progression"},
                 "preprocess": {
-                    "target_intensity": {"name": "shared"}, "further_regions": {"inner": [2]},
+                    "target_intensity": {"name": "shared"},
+                    "further_regions": {"inner": [2]},
                 },
             },
             "further_regions are values of visits.labels",

@@ -13,7 +13,7 @@ from medtranslate.io import read_volume, write_volume
 from medtranslate.io.dicom.reading import read_series
 from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.volume import Volume
-from medtranslate.workflows import translate_series as module
+from medtranslate.workflows import derived_folder as module
 from medtranslate.workflows.prediction import load_translator
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate_series import translate_to_dicom

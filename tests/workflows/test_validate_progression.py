@@ -6,17 +6,16 @@ import json
 import numpy as np
 import pytest
 
+from medtranslate.checkpoint import load_model
 from medtranslate.data.visits import Visit, VisitPair
-from medtranslate.errors import ConfigError
+from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.io import read_volume
 from medtranslate.metrics.change_baselines import COHORT_CHANGE, LINEAR_TREND, NO_CHANGE
 from medtranslate.workflows.expectations import expect, prepare_earlier
-from medtranslate.workflows.validate_progression import (
-    follows_visits,
-    run_progression,
-    validate_progression,
-)
+from medtranslate.workflows.run import run_pipeline
+from medtranslate.workflows.validate_progression import follows_visits, validate_progression
 from medtranslate.workflows.validation_choices import ValidationChoices
+from medtranslate.workflows.verify import verify
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +28,12 @@ def validated(foreseeing, visited, tmp_path_factory):
     return out
 
 
+def _read(path):
+    return list(csv.DictReader(path.read_text().splitlines()))
+
+
 def _rows(out):
-    rows = csv.DictReader((out / "change.csv").read_text().splitlines())
+    rows = _read(out / "change.csv")
     return {(row["subject"].partition("/")[2], row["method"]): row for row in rows}
 
 
@@ -66,7 +69,30 @@ def test_volumes_and_regions_are_those_of_the_labels(validated, visited):
     assert row["correlation"] == ""  # nothing changes
 
 
+def test_the_spread_is_that_of_drawn_futures(validated):
+    summary = json.loads((validated / "summary.json").read_text())["spread"]
+
+    assert summary["futures"] == 19
+    assert set(summary["positions"]) == {"visits/09", "visits/10"}
+    assert "spread of simulated futures" in (validated / "report.html").read_text()
+    width = {row["subject"]: float(row["width_ml"]) for row in _read(validated / "spread.csv")}
+    assert width["visits/09"] > 0  # it grows, so that futures of several speeds differ
+
+
+def test_two_steps_of_motion_are_one_and_simulating_again_is_told_apart(validated):
+    rows = {row["subject"]: row for row in _read(validated / "consistency.csv")}
+
+    assert {float(row["field_mean"]) < 0.1 for row in rows.values()} == {True}
+    assert float(rows["visits/09"]["again_mean"]) > float(rows["visits/09"]["field_mean"])
+    assert 0.3 < float(rows["visits/09"]["again_dice"]) <= 1
+    assert {float(row["reversals"]) for row in rows.values()} == {0}
+
+
 def test_choices_for_models_of_contrasts_are_refused(foreseeing, visited, tmp_path):
+    with pytest.raises(ConfigError, match="--format dicom"):
+        validate_progression(
+            foreseeing, [visited], tmp_path / "out", choices=ValidationChoices(dicom="keep")
+        )
     with pytest.raises(ConfigError, match="--audit"):
         validate_progression(
             foreseeing, [visited], tmp_path / "out", choices=ValidationChoices(audit=True)
@@ -97,21 +123,35 @@ def test_a_linear_trend_goes_on_as_between_the_last_two_visits(make_progression,
     np.testing.assert_allclose(found.change[inside], 0.5 * moved[inside], atol=1e-6)
 
 
-def test_running_trains_and_scores(make_progression, visited, tmp_path):
+def test_a_run_trains_scores_and_enters_the_scores_in_the_card(make_progression, visited, tmp_path):
     short = {
         "patch_size": [24, 24, 20], "num_steps": 2, "num_validations": 1, "precision": "32-true",
     }  # fmt: skip
+    pipeline = make_progression(train=short, evaluation={"protocols": [], "samples": 0})
 
-    pipeline = make_progression(train=short, evaluation={"protocols": []})
-    run_progression(pipeline, [visited], tmp_path / "run")
+    result = run_pipeline(pipeline, [visited], tmp_path / "run")
 
+    assert result.validation.scored == ("visits/09", "visits/10")
+    assert "translation" not in result.to_json()
     assert (tmp_path / "run" / "evaluation" / "change.csv").is_file()
+    assert not (tmp_path / "run" / "evaluation" / "spread.csv").exists()
+    card = (tmp_path / "run" / "model" / "MODEL_CARD.md").read_text()
+    dice = next(
+        row["dice"]["mean"]
+        for row in result.validation.summary["change"]["by_method"]
+        if row["method"] == "visits"
+    )
+    assert "Simulates what a T1w scan may look like at a later time." in card
+    change = [line for line in card.splitlines() if line.startswith("| visits |")][-1]
+    assert f" {dice:.3f} " in change
+    assert load_model(tmp_path / "run").provenance["scores"]["change"]["dice"] == dice
+    assert verify(tmp_path / "run").holds
     assert follows_visits(tmp_path / "run")
     assert not follows_visits(tmp_path)
 
 
-def test_nobody_left_to_score_is_an_error(make_progression, visited, tmp_path):
-    with pytest.raises(ConfigError, match="test_subjects"):
-        run_progression(
-            make_progression(split={"val": 0, "folds": 2}), [visited], tmp_path / "folds"
-        )
+def test_nobody_held_out_is_told_before_training(make_progression, visited, tmp_path):
+    with pytest.raises(DatasetError, match="holds nobody out"):
+        run_pipeline(make_progression(split={"val": 0, "test": 0}), [visited], tmp_path / "run")
+
+    assert not (tmp_path / "run" / "model").exists()

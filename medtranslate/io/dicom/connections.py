@@ -42,21 +42,25 @@ class _BoundedReceiver:
         return self.receive(count)
 
 
-def bound_connections(max_bytes: int) -> list[Any]:
-    """Handlers that close a connection as soon as it sends more than this between two answers.
+def bound_connections(max_bytes: int, *, patience_seconds: float) -> list[Any]:
+    """Handlers that close a connection that sends too much, or stops in the middle of a message.
 
     Args:
-        max_bytes: Of one instance, with all that goes around it.
+        max_bytes: Most between two answers: one instance, with all that goes around it.
+        patience_seconds: Longest silence in a message or a handshake.
     """
-    # pynetdicom types its events as two classes that a literal list does not join.
 
     def begin(event: evt.Event) -> None:
-        socket = event.assoc.dul.socket
+        socket: Any = event.assoc.dul.socket  # Any: a method of it is replaced
+        socket.socket.settimeout(patience_seconds)
         socket.recv = _BoundedReceiver(socket.recv, max_bytes)
 
     def begin_anew(event: evt.Event) -> None:
-        event.assoc.dul.socket.recv.num_bytes = 0
+        socket: Any = event.assoc.dul.socket
+        if socket is not None:
+            socket.recv.num_bytes = 0
 
+    # pynetdicom types its events as two classes that a literal list does not join.
     return [(evt.EVT_CONN_OPEN, begin), (evt.EVT_DIMSE_SENT, begin_anew)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -50,6 +51,10 @@ _SYNTAXES = [
 _SUCCESS, _OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
 _MAX_ASSOCIATIONS = 4
 _PATIENCE_SECONDS = 30.0
+_CERTIFICATES = (
+    ", and that each side's certificate is signed by whom the other trusts and the receiver's names"
+    " this host"
+)
 _TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 _ADDRESS = re.compile(
     r"(?:(?P<title>[^@:\s][^@:]{0,15})@)?(?P<host>[A-Za-z0-9.-]+):(?P<port>\d{1,5})"
@@ -104,8 +109,15 @@ class Arrival:
     association: int
 
 
-def send_files(paths: Sequence[Path], address: Address) -> None:
+def send_files(
+    paths: Sequence[Path], address: Address, *, tls: ssl.SSLContext | None = None
+) -> None:
     """Send files to a node, all over one connection.
+
+    Args:
+        paths: DICOM files.
+        address: The node.
+        tls: What the connection is wrapped in; nothing is encrypted if None.
 
     Raises:
         VolumeWriteError: If the node cannot be reached, or does not take every one.
@@ -113,14 +125,21 @@ def send_files(paths: Sequence[Path], address: Address) -> None:
     with quiet():
         datasets = [dcmread(path) for path in paths]
         node = AE(ae_title=TITLE)
+        node.connection_timeout = _PATIENCE_SECONDS
         kinds = {(one.SOPClassUID, one.file_meta.TransferSyntaxUID) for one in datasets}
         for kind, syntax in sorted(kinds):
             node.add_requested_context(kind, syntax)
-        link = node.associate(address.host, address.port, ae_title=address.title)
+        link = node.associate(
+            address.host,
+            address.port,
+            ae_title=address.title,
+            tls_args=None if tls is None else (tls, address.host),
+        )
         if not link.is_established:
             raise VolumeWriteError(
-                f"{address.host}:{address.port}: takes no connection from {TITLE} as"
-                f" {address.title}. Check host, port and title, and that this node is known there"
+                f"{address.host}:{address.port}: takes no {'TLS ' if tls else ''}connection from"
+                f" {TITLE} as {address.title}. Check host, port and title, that this node is known"
+                f" there{_CERTIFICATES if tls else ', and that it wants no TLS'}"
             )
         try:
             taken = sum(_is_stored(link.send_c_store(one)) for one in datasets)
@@ -144,6 +163,7 @@ def receive(
     closed: Callable[[int], None],
     callers: Sequence[str] = (),
     require_title: bool = False,
+    tls: ssl.SSLContext | None = None,
     max_bytes: int = MAX_INSTANCE_BYTES,
 ) -> Iterator[int]:
     """Be a node that answers C-ECHO and C-STORE while the block lasts.
@@ -155,6 +175,7 @@ def receive(
         closed: Told the number of a connection that has ended.
         callers: Titles of the nodes that may connect; any if empty. A title is not proved.
         require_title: Whether callers must know this node's own title.
+        tls: What connections are wrapped in; nothing is encrypted if None.
         max_bytes: Largest instance; a connection that brings a larger one is closed.
 
     Yields:
@@ -172,12 +193,14 @@ def receive(
     for kind in _RECEIVED:
         node.add_supported_context(kind, _SYNTAXES)
     handlers = [
-        *bound_connections(max_bytes),
+        *bound_connections(max_bytes, patience_seconds=_PATIENCE_SECONDS),
         (evt.EVT_C_STORE, lambda event: _take(event, store)),
         (evt.EVT_CONN_CLOSE, lambda event: closed(id(event.assoc))),
     ]
     try:
-        server = node.start_server((host, port), block=False, evt_handlers=handlers)
+        server = node.start_server(
+            (host, port), block=False, evt_handlers=handlers, ssl_context=tls
+        )
     except OSError as error:
         raise ConfigError(
             f"{host}:{port}: cannot be listened at ({error.strerror or error}). Choose another"

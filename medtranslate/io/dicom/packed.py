@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
@@ -56,21 +56,26 @@ def find_packing_fault(dataset: Dataset, syntax: UID) -> str | None:
 
 def _find_frame_fault(dataset: Dataset, find_fault: Callable[[bytes], str | None]) -> str | None:
     """What is wrong with the first frame that is not sound, of those that the header counts."""
-    options = as_pixel_options(dataset)
-    count, room = options["number_of_frames"], len(dataset.PixelData)
-    frames = generate_frames(
-        dataset.PixelData,
-        number_of_frames=count,
-        extended_offsets=options.get("extended_offsets"),
-    )
-    missing = count
-    for frame in itertools.islice(frames, count):
+    room = len(dataset.PixelData)
+    missing = count = as_pixel_options(dataset)["number_of_frames"]
+    for frame in split_frames(dataset):
         missing -= 1
         room -= len(frame)
         fault = find_fault(frame) if room >= 0 else "its packed frames lie over each other"
         if fault is not None:
             return fault
     return f"it is cut off: {count - missing} of {count} frames" if missing else None
+
+
+def split_frames(dataset: Dataset) -> Iterator[bytes]:
+    """The packed frames that the header counts; what follows them is not looked at."""
+    options = as_pixel_options(dataset)
+    frames = generate_frames(
+        dataset.PixelData,
+        number_of_frames=options["number_of_frames"],
+        extended_offsets=options.get("extended_offsets"),
+    )
+    return itertools.islice(frames, options["number_of_frames"])
 
 
 def _comparison(syntax: UID) -> Callable[[bytes, FrameClaim], str | None]:

@@ -11,7 +11,13 @@ from einops import rearrange
 from pydicom.dataset import FileDataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import get_expected_length
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+)
 
 from medtranslate.errors import DicomError
 from medtranslate.io.dicom.files import FileStore, short_name
@@ -23,8 +29,11 @@ from medtranslate.io.dicom.headers import (
 )
 from medtranslate.io.dicom.packed import find_packing_fault
 from medtranslate.io.dicom.slices import Slice
+from medtranslate.io.dicom.unpacking import APART, unpack_apart
 
 _EXACT_IN_FLOAT32 = 2**24
+_DECODERS = {JPEGBaseline8Bit: "pillow", JPEGExtended12Bit: "pillow"}
+"""Where pydicom's first choice, GDCM, ends the whole program on some damaged frames."""
 
 
 def read_slices(
@@ -62,11 +71,21 @@ def decode_file(place: Path, store: FileStore, key: str) -> np.ndarray:
     try:
         with quiet():
             _check_syntax(place, key, dataset)
-            dataset.pixel_array_options(allow_excess_frames=False)
-            array = dataset.pixel_array
+            syntax = dataset.file_meta.TransferSyntaxUID
+            array = _unpack(dataset, syntax)
     except PARSE_FAILURES:
         raise _damaged(place, key, "its pixel data cannot be decoded") from None
     return array if array.ndim == 3 else array[np.newaxis]
+
+
+def _unpack(dataset: FileDataset, syntax: UID) -> np.ndarray:
+    if syntax in APART:
+        return unpack_apart(dataset, syntax)
+    dataset.pixel_array_options(
+        allow_excess_frames=False, decoding_plugin=_DECODERS.get(syntax, "")
+    )
+    array: np.ndarray = dataset.pixel_array
+    return array
 
 
 def choose_type(slices: Sequence[Slice]) -> type[np.float32 | np.float64]:

@@ -18,6 +18,7 @@ from medtranslate.io.dicom.derive import SERIES_NUMBER, DerivedSeries
 from medtranslate.io.dicom.headers import quiet
 from medtranslate.io.dicom.identity import derive_uid
 from medtranslate.io.dicom.marks import MANUFACTURER, Synthesis, equipment, mark
+from medtranslate.io.dicom.study import restore_dates, undated_images
 from medtranslate.provenance import hash_volume
 
 _LABEL = "REGIONS"
@@ -42,7 +43,7 @@ def make_segmentation(
     series_uid = derive_uid(series.series_uid, "segmentation", *masks, *hashes)
     with quiet():  # its warnings quote the names of people
         dataset: Dataset = Segmentation(
-            source_images=series.datasets,
+            source_images=undated_images(series),
             pixel_array=stack.astype(np.uint8),
             segmentation_type=SegmentationTypeValues.BINARY,
             segment_descriptions=[_describe(n, name) for n, name in enumerate(masks, start=1)],
@@ -57,6 +58,7 @@ def make_segmentation(
             content_label=_LABEL,
             content_description="Regions on a synthetic series",
         )
+    restore_dates(dataset, series)
     mark(dataset, synthesis, title="regions")
     return dataset
 

@@ -11,6 +11,8 @@ from pydicom.errors import InvalidDicomError
 
 from medtranslate.errors import VolumeWriteError
 
+_PIXELS = ("PixelData", "FloatPixelData")
+
 
 def write_datasets(folder: Path, datasets: Sequence[Dataset]) -> list[Path]:
     """Write each object to a numbered file, and read each again to see that it is the same.
@@ -36,7 +38,7 @@ def _compare(path: Path, dataset: Dataset) -> None:
         written = dcmread(path)
     except (InvalidDicomError, OSError, EOFError):
         written = None
-    if written is None or written.get("PixelData") != dataset.get("PixelData"):
+    if written is None or any(written.get(one) != dataset.get(one) for one in _PIXELS):
         raise VolumeWriteError(
             f"{path.name}: what was written differs from what was meant; nothing was left under"
             " its name. Check the disk"

@@ -10,6 +10,7 @@ from medtranslate.metrics.rules import resolve_rules
 from medtranslate.workflows.analyses.alignment import AlignmentAnalysis
 from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.analyses.change import ChangeAnalysis
+from medtranslate.workflows.analyses.consistency import ConsistencyAnalysis
 from medtranslate.workflows.analyses.coverage import Coverage
 from medtranslate.workflows.analyses.dose import DoseAnalysis
 from medtranslate.workflows.analyses.downstream import DownstreamAnalysis, DownstreamTask
@@ -20,6 +21,7 @@ from medtranslate.workflows.analyses.retranslation import Retranslation
 from medtranslate.workflows.analyses.risk_coverage import RiskCoverage
 from medtranslate.workflows.analyses.rules import RulesAnalysis
 from medtranslate.workflows.analyses.sharpness import SharpnessAnalysis
+from medtranslate.workflows.analyses.spread import SpreadAnalysis
 from medtranslate.workflows.analyses.statistics import Statistics
 from medtranslate.workflows.analyses.stress import StressAnalysis
 from medtranslate.workflows.analyses.subgroups import Subgroups
@@ -59,7 +61,7 @@ def choose_analyses(
     """
     analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
     if followed:
-        analyses.insert(0, ChangeAnalysis())
+        analyses[:0] = [ChangeAnalysis(), SpreadAnalysis(), ConsistencyAnalysis()]
     if rules := resolve_rules(protocols):
         analyses.append(RulesAnalysis(rules))
     if thorough or labels:

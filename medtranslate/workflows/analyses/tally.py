@@ -44,6 +44,14 @@ class Column:
         mean = f"{summary.mean:{'+' if self.signed else ''}.{self.digits}f}".replace("-", _MINUS)
         return mean if summary.sd is None else f"{mean} \u00b1 {summary.sd:.{self.digits}f}"
 
+    def span(self, summary: Summary) -> str:
+        """Interval of the mean, or a dash."""
+        if summary.interval is None:
+            return _ABSENT
+        sign = "+" if self.signed else ""
+        ends = (f"{end:{sign}.{self.digits}f}".replace("-", _MINUS) for end in summary.interval)
+        return " to ".join(ends)
+
 
 class Tally:
     """Collects numbers case by case.
@@ -133,6 +141,18 @@ class Tally:
         heads = tuple(key.capitalize() for key in self._keys)
         text = f"{column.label}. {caption}".strip()
         return Table((*heads, "People", *board.methods), tuple(rows), text)
+
+    def tabulate_measures(
+        self, board: Scoreboard, names: Sequence[str], *, caption: str = ""
+    ) -> Table:
+        """Several quantities of the model, whole: a row for each that somebody has."""
+        level = f"{100 * board.protocol.interval_level:g} % interval"
+        rows = []
+        for column in self.columns:
+            found = self.summary(board, board.model, (), column.name)
+            if column.name in names and found is not None:
+                rows.append((column.label, column.format(found), column.span(found), str(found.n)))
+        return Table(("Measure", board.model, level, "People"), tuple(rows), caption)
 
 
 def name_cases(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pydicom import dcmread
 
 from medtranslate.io.dicom.derive import derive_series
 from medtranslate.io.dicom.network import Address, send_files
-from medtranslate.io.dicom.parametric_map import make_deviation_map
+from medtranslate.io.dicom.parametric_map import make_deviation_map, make_error_map
 from medtranslate.io.dicom.segmentation import make_segmentation
 from medtranslate.io.dicom.structure_set import make_structure_set
 from medtranslate.io.dicom.writing import write_datasets
@@ -45,6 +45,12 @@ def volume(request, oblique_volume):
     return replace(oblique_volume, array=oblique_volume.array - 1000, modality="CT", unit="HU")
 
 
+def error_of(volume):
+    """Errors on both sides of 0 in the unit of a volume."""
+    unit = "HU" if volume.unit == "HU" else "normalised"
+    return replace(volume, array=(volume.array - volume.array.mean()) / 7, unit=unit)
+
+
 @pytest.fixture(params=["keep", "pseudonym"])
 def written(request, volume, make_sources, synthesis, tmp_path):
     """Every kind of object in folders of their own, and the series they belong to."""
@@ -54,6 +60,7 @@ def written(request, volume, make_sources, synthesis, tmp_path):
     objects = {
         "series": series.datasets,
         "deviation": [make_deviation_map(sd, series, synthesis)],
+        "error": [make_error_map(error_of(volume), series, synthesis)],
         "regions": [make_segmentation(masks, series, synthesis)],
         "structures": [make_structure_set(masks, series, synthesis)],
     }
@@ -77,27 +84,40 @@ def test_the_validator_names_the_newer_tag_and_nothing_else(written):
         assert warnings == [], path
 
 
-def test_the_converter_finds_the_same_volume(written, volume):
-    folder, series = written
-    out = folder / "nifti"
+def convert(folder, name):
+    """What dcm2niix makes of the objects in a folder."""
+    out = folder / f"nifti-{name}"
     out.mkdir()
     subprocess.run(
-        [program("dcm2niix"), "-z", "n", "-f", "out", "-o", str(out), str(folder / "series")],
+        [program("dcm2niix"), "-z", "n", "-f", "out", "-o", str(out), str(folder / name)],
         check=True, capture_output=True,
     )  # fmt: skip
-    image = nibabel.load(next(out.glob("*.nii")))
+    return nibabel.load(next(out.glob("*.nii")))
 
-    index = np.indices(volume.geometry.shape).reshape(3, -1)
-    world = volume.geometry.affine[:3, :3] @ index + volume.geometry.affine[:3, 3:]
+
+def on_grid(image, grid):
+    """The voxels of an image in the order of a grid, whose every voxel it must have."""
+    index = np.indices(grid.shape).reshape(3, -1)
+    world = grid.affine[:3, :3] @ index + grid.affine[:3, 3:]
     back = np.linalg.inv(image.affine)
     place = back[:3, :3] @ world + back[:3, 3:]
     voxel_mm = image.affine[:3, :3] @ (place - np.rint(place))
     assert np.abs(voxel_mm).max() < 1e-3
     found = np.asarray(image.dataobj)[tuple(np.rint(place).astype(int))]
+    return found.reshape(grid.shape)
+
+
+def test_the_converter_finds_the_same_volume(written, volume):
+    folder, series = written
+    found = on_grid(convert(folder, "series"), volume.geometry)
     step = float(series.datasets[0].RescaleSlope)
-    np.testing.assert_allclose(
-        found, volume.voxels[tuple(index)], atol=step / 2 + 1e-3 * step + 1e-3
-    )
+    np.testing.assert_allclose(found, volume.voxels, atol=step / 2 + 1e-3 * step + 1e-3)
+
+
+def test_the_converter_finds_the_same_errors(written, volume):
+    folder, _ = written
+    found = on_grid(convert(folder, "error"), volume.geometry)
+    np.testing.assert_allclose(found, error_of(volume).voxels, rtol=1e-6, atol=1e-6)
 
 
 def fetch(url):

@@ -9,10 +9,12 @@ import pytest
 from pydicom import dcmread
 from skimage.draw import polygon2mask
 
+from medtranslate.errors import VolumeWriteError
 from medtranslate.io.dicom.contours import outline
-from medtranslate.io.dicom.parametric_map import make_deviation_map
+from medtranslate.io.dicom.parametric_map import make_deviation_map, make_error_map
 from medtranslate.io.dicom.segmentation import make_segmentation
 from medtranslate.io.dicom.structure_set import make_structure_set
+from medtranslate.io.dicom.writing import write_datasets
 
 
 def dice(one, other):
@@ -100,9 +102,44 @@ def test_a_parametric_map_holds_the_deviations_themselves(derived, oblique_volum
     assert found.ContributingEquipmentSequence[0].Manufacturer == "Synthetic (medtranslate)"
 
 
-def test_a_map_of_another_grid_is_refused(derived, make_volume, synthesis):
+@pytest.mark.parametrize("unit", ["HU", "normalised"])
+def test_a_map_of_errors_keeps_their_sign_and_unit(derived, oblique_volume, synthesis, unit):
+    values = (oblique_volume.array - 400) / 7
+    error = replace(oblique_volume, array=values, unit=unit)
+
+    made = make_error_map(error, derived, synthesis)
+
+    found = hd.imread(reread(made))
+    frames = found.get_volume().array
+    assert (frames.min(), frames.max()) == (values.min(), values.max())
+    mapping = found.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    unit_code = mapping.MeasurementUnitsCodeSequence[0]
+    assert unit_code.CodeValue == {"HU": "[hnsf'U]", "normalised": "1"}[unit]
+    window = found.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence[0]
+    assert float(window.WindowCenter) == 0
+    assert float(window.WindowWidth) == pytest.approx(2 * np.abs(values).max(), rel=1e-4)
+    assert found.SeriesNumber == 9004
+
+
+@pytest.mark.parametrize("make", [make_deviation_map, make_error_map])
+def test_a_map_of_another_grid_is_refused(derived, make_volume, synthesis, make):
     with pytest.raises(ValueError, match="another grid"):
-        make_deviation_map(make_volume(origin=(0, 0, 0)), derived, synthesis)
+        make(make_volume(origin=(0, 0, 0)), derived, synthesis)
+
+
+def test_a_map_that_the_disk_changed_is_refused(derived, oblique_volume, synthesis, tmp_path):
+    made = make_error_map(oblique_volume, derived, synthesis)
+    save = made.save_as
+
+    def damage(path, **options):
+        save(path, **options)
+        data = path.read_bytes()
+        start = data.index(made.FloatPixelData)
+        path.write_bytes(data[: start + 40] + b"\xff" + data[start + 41 :])
+
+    made.save_as = damage
+    with pytest.raises(VolumeWriteError, match="differs from what was meant"):
+        write_datasets(tmp_path / "map", [made])
 
 
 def reread(dataset):

@@ -46,6 +46,13 @@ def test_labels_bring_regions() -> None:
     assert {"regions", "sharpness"} & set(chosen) == {"regions"}
 
 
+def test_change_and_its_spread_come_first_where_people_are_followed() -> None:
+    chosen = names(choose_analyses(protocols=(), thorough=False, followed=True))
+
+    assert chosen[:3] == ["change", "spread", "consistency"]
+    assert "change" not in names(choose_analyses(protocols=(), thorough=False))
+
+
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ConfigError, match="--protocol brasin: .*did you mean 'brasyn'"):
         choose_analyses(protocols=["brasin"], thorough=False)

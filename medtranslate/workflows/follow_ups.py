@@ -1,0 +1,283 @@
+"""Simulated follow-ups of people held out, beside what they must beat, and their scores."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from medtranslate.data.cases import Case
+from medtranslate.data.visits import VisitPair
+from medtranslate.errors import DatasetError
+from medtranslate.io import read_volume
+from medtranslate.metrics.protocol import Protocol
+from medtranslate.networks.deformation import jacobian_determinant
+from medtranslate.pipeline import Pipeline
+from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
+from medtranslate.preprocess.native_motion import carry_image
+from medtranslate.preprocess.preparation import Prepared, prepare
+from medtranslate.report.details import EvaluationDetails
+from medtranslate.volume import Volume
+from medtranslate.workflows.analyses.base import AbstractAnalysis
+from medtranslate.workflows.analyses.choose import choose_analyses
+from medtranslate.workflows.consistency import measure_consistency
+from medtranslate.workflows.evaluate import evaluate_cases
+from medtranslate.workflows.expectations import expect
+from medtranslate.workflows.forecaster import AnyForesight, Forecaster, NativeFuture
+from medtranslate.workflows.held_out import describe_validation, refuse_seen_scan
+from medtranslate.workflows.progress import Progress
+from medtranslate.workflows.scored_case import Followed, ScoredCase
+from medtranslate.workflows.validate import Validation
+from medtranslate.workflows.validation_choices import ValidationChoices
+
+
+def score_follow_ups(
+    forecaster: Forecaster,
+    cases: Sequence[Case],
+    pairs: Mapping[str, VisitPair],
+    out: Path,
+    *,
+    participants: Mapping[str, Mapping[str, str]],
+    choices: ValidationChoices,
+    seen: Sequence[str] = (),
+    command: str,
+    progress: Progress,
+) -> Validation:
+    """Simulate the follow-ups of held-out people and score them.
+
+    Args:
+        forecaster: The model.
+        cases: Held-out people.
+        pairs: The visits behind each case, by its name.
+        out: Folder for the tables and the report.
+        participants: What is known of each subject, by subject key.
+        choices: What to do beside scoring.
+        seen: People in the data that the model was trained on.
+        command: For the report: how to make the scores again.
+        progress: Told how far things are.
+    """
+    asked = forecaster.pipeline.evaluation
+    scored = simulate_follow_ups(
+        forecaster,
+        cases,
+        pairs,
+        participants=participants,
+        trend=has_trend(cases, pairs),
+        refuse_seen=not choices.even_though_seen,
+        progress=progress,
+    )
+    details = describe_follow_ups(
+        forecaster, seen=seen, scored_seen=choices.even_though_seen, command=command
+    )
+    summary = evaluate_cases(
+        scored,
+        protocol=make_follow_up_protocol(forecaster.pipeline),
+        out=out,
+        details=replace(details, checklist=choices.checklist),
+        analyses=choose_follow_up_analyses(
+            asked.protocols if choices.protocols is None else choices.protocols,
+            perceptual=choices.perceptual,
+        ),
+    )
+    people = tuple(sorted({case.subject for case in cases}))
+    refused = () if choices.even_though_seen else tuple(seen)
+    return Validation(summary, out / "report.html", people, refused)
+
+
+def make_follow_up_protocol(pipeline: Pipeline) -> Protocol:
+    """Simulated and real follow-ups have one unit, the baseline's: both share one divisor."""
+    return Protocol(scale="shared", axis=pipeline.evaluation.axis)
+
+
+def choose_follow_up_analyses(
+    protocols: Sequence[str], *, perceptual: Path | None = None
+) -> list[AbstractAnalysis]:
+    """What is looked at beside the image; see :func:`choose_analyses`."""
+    return choose_analyses(
+        protocols=protocols, thorough=False, perceptual=perceptual, followed=True
+    )
+
+
+def has_trend(cases: Sequence[Case], pairs: Mapping[str, VisitPair]) -> bool:
+    """Whether every case has a visit before its baseline, so that all have a linear trend."""
+    return all(pairs[case.name].earlier for case in cases)
+
+
+def describe_follow_ups(
+    forecaster: Forecaster, *, seen: Sequence[str] = (), scored_seen: bool = False, command: str
+) -> EvaluationDetails:
+    """What the report says of a progression model beside its scores.
+
+    Args:
+        forecaster: The model.
+        seen: People in the data that the model was trained on.
+        scored_seen: Whether they were scored all the same.
+        command: The command that makes the scores again.
+    """
+    pipeline = forecaster.pipeline
+    details = describe_validation(
+        pipeline,
+        forecaster.model,
+        seen=seen,
+        seen_scored=scored_seen,
+        command=command,
+    )
+    return replace(
+        details,
+        source_name=f"{pipeline.source}, baseline",
+        target_name=f"{pipeline.source}, follow-up",
+        mask="of the baseline scan alone, where the follow-up has voxels; the follow-up is brought"
+        " to the baseline's gain",
+    )
+
+
+def simulate_follow_ups(
+    forecaster: Forecaster,
+    cases: Sequence[Case],
+    pairs: Mapping[str, VisitPair],
+    *,
+    participants: Mapping[str, Mapping[str, str]],
+    trend: bool,
+    refuse_seen: bool = True,
+    progress: Progress,
+) -> Iterator[ScoredCase]:
+    """One case at a time: the model and its baselines on the baseline scan's own grid.
+
+    Args:
+        forecaster: The model.
+        cases: Held-out people.
+        pairs: The visits behind each case, by its name.
+        participants: What is known of each subject, by subject key.
+        trend: Whether the linear trend is among the baselines; see :func:`has_trend`.
+        refuse_seen: Refuse scans that the model was trained on, whatever they are called.
+        progress: Told how far things are.
+    """
+    progress.stage("score", len(cases))
+    for number, case in enumerate(cases):
+        progress.update(number, case.name)
+        prepared = _prepare(forecaster.pipeline, case)
+        if refuse_seen:
+            refuse_seen_scan(case, prepared, [forecaster.model])
+        scored = _score(forecaster, case, pairs[case.name], prepared, trend=trend)
+        yield replace(scored, participant=participants.get(case.subject, {}))
+    progress.update(len(cases))
+
+
+def _prepare(pipeline: Pipeline, case: Case) -> Prepared:
+    return prepare(
+        pipeline.preprocess,
+        name=case.name,
+        source=case.source,
+        target=case.target,
+        label=case.label,
+        later=case.later,
+    )
+
+
+def _score(
+    forecaster: Forecaster, case: Case, pair: VisitPair, prepared: Prepared, *, trend: bool
+) -> ScoredCase:
+    pipeline = forecaster.pipeline
+    today = read_volume(case.source)
+    region = _native_region(prepared.label, prepared)
+    nowhere = np.zeros(today.geometry.shape, dtype=bool)
+    foresight = forecaster.look_ahead(prepared, pair.covariates)
+    future = forecaster.develop(
+        foresight,
+        prepared,
+        today,
+        nowhere if region is None else region,
+        years=pair.interval_years,
+    )
+    baselines = expect(forecaster.model.config, pipeline, pair, prepared, trend=trend)
+    reference = _reference(pipeline, case, prepared)
+    scans = {pipeline.name: future.scan} | {
+        name: one.scan(today, prepared) for name, one in baselines.items()
+    }
+    regions: dict[str, np.ndarray] = {}
+    if region is not None:
+        regions = {pipeline.name: future.region} | {
+            name: one.region(region, today.geometry.spacing) for name, one in baselines.items()
+        }
+    followed = _follow(forecaster, foresight, pair, prepared, today, region, future)
+    return ScoredCase(
+        name=case.name,
+        subject=case.subject,
+        reference=reference.volume,
+        predictions={
+            name: (Volume(scan[None], today.geometry, today.modality), None)
+            for name, scan in scans.items()
+        },
+        mask=native_mask(prepared) & reference.seen,
+        source=today,
+        context={
+            "dataset": case.dataset,
+            "years": f"{pair.interval_years:.2f}",
+            "grid": today.geometry.describe(),
+        },
+        followed=replace(followed, regions=regions),
+    )
+
+
+def _follow(
+    forecaster: Forecaster,
+    foresight: AnyForesight,
+    pair: VisitPair,
+    prepared: Prepared,
+    today: Volume,
+    region: np.ndarray | None,
+    future: NativeFuture,
+) -> Followed:
+    """What the model says of the region beside its one future, without the baselines'."""
+    years, num_samples = pair.interval_years, forecaster.pipeline.evaluation.samples
+    later = _native_region(prepared.later, prepared)
+    drawn = None
+    if region is not None and later is not None and num_samples:
+        # Noise of its own for each pair, whoever else is scored.
+        speeds = forecaster.speeds.draw(num_samples, seed=zlib.crc32(pair.name.encode()))
+        drawn = forecaster.draw(
+            foresight, prepared, today.geometry, region, years=years, speeds=speeds
+        )
+    stretch = jacobian_determinant(foresight.at(years).displacement)
+    return Followed(
+        years=years,
+        today=region,
+        later=later,
+        regions={},
+        folded=float((stretch <= 0).float().mean()),
+        consistency=measure_consistency(
+            forecaster,
+            foresight,
+            prepared,
+            today,
+            region,
+            years=years,
+            whole=future,
+            covariates=pair.covariates,
+        ),
+        drawn=drawn,
+    )
+
+
+def _native_region(image: object, prepared: Prepared) -> np.ndarray | None:
+    """A region of the model grid on the baseline's own, where at least half of a voxel is it."""
+    if image is None:
+        return None
+    on_grid = np.asarray(image, dtype=np.float32)[0]
+    carried: np.ndarray = carry_image(on_grid, prepared.grid, prepared.native) >= 0.5
+    return carried
+
+
+def _reference(pipeline: Pipeline, case: Case, prepared: Prepared) -> Reference:
+    """The follow-up on the baseline's own grid, brought to its gain."""
+    if case.target is None or prepared.target_scale is None:
+        raise DatasetError(f"{case.name}: has no follow-up to score against")
+    found = reference_on_source(
+        pipeline.preprocess, name=case.name, source=case.source, target=case.target
+    )
+    gain = prepared.target_scale.factor / prepared.source_scale.factor
+    voxels = (found.volume.voxels / np.float32(gain)).astype(np.float32)
+    return replace(found, volume=replace(found.volume, array=voxels[None]))
