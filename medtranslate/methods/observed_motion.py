@@ -67,5 +67,5 @@ def observe_velocity(expected: Tensor, baseline: Tensor, others: Sequence[OtherT
 
     optimiser.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        observed: Tensor = start + smooth(deviation)
-    return observed
+        velocity: Tensor = start + smooth(deviation)
+    return velocity

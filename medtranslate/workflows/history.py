@@ -95,8 +95,8 @@ def see_past(
         if pair.target is None or pair.seen is None:
             raise ValueError("a past scan was not prepared")
         parts = (pair.source, pair.target, pair.mask * pair.seen)
-        baseline_image, image, mask = (part.as_subclass(torch.Tensor) for part in parts)
-        found.append(SeenBefore(baseline_image, image, mask, years=-past.years_before))
+        source, image, mask = (part.as_subclass(torch.Tensor) for part in parts)
+        found.append(SeenBefore(source, image, mask, -past.years_before))
     return found
 
 
