@@ -185,8 +185,9 @@ def wilson_interval(share: float, n: int, *, level: float = 0.95) -> tuple[float
         Wilson, J Am Stat Assoc 1927;22:209-212.
 
     Example:
-        >>> [round(end, 3) for end in wilson_interval(1.0, 5)]
-        [0.566, 1.0]
+        >>> low, high = wilson_interval(1.0, 5)
+        >>> f"{low:.3f} to {high:.3f}"
+        '0.566 to 1.000'
     """
     if not 0 <= share <= 1 or n < 1:
         raise ValueError(f"share is {share} of {n} people, expected 0 to 1 of at least one")

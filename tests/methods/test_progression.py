@@ -86,7 +86,9 @@ def test_learning_beats_no_change(trained):
 
 def test_a_further_region_is_part_of_the_loss():
     batch = _batch(1001)
-    batch |= {"later": batch["label"]}  # it stays: of the further one all change is asked for
+    batch |= {
+        "later": batch["label"]
+    }  # stays: of the further region all of its change is asked for
     stays, shrinks = (
         {"label-ventricles": batch["label"], "later-ventricles": share * batch["label"]}
         for share in (1.0, 0.5)
