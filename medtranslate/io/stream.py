@@ -9,7 +9,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from isal import igzip, isal_zlib
+from isal import igzip
+from isal.igzip_lib import IsalError
 
 from medtranslate.errors import VolumeReadError
 
@@ -51,7 +52,8 @@ def _explain_failures(path: Path) -> Iterator[None]:
         yield
     except EOFError:
         raise VolumeReadError(f"{path}: gzip stream ends too early. {_FETCH_AGAIN}") from None
-    except (zlib.error, isal_zlib.error, gzip.BadGzipFile) as error:
+    # isal declares an instance where it has the class.
+    except (zlib.error, IsalError, gzip.BadGzipFile) as error:  # type: ignore[misc]
         raise VolumeReadError(
             f"{path}: packed data is damaged ({error}). {_FETCH_AGAIN}"
         ) from error
