@@ -60,7 +60,7 @@ class Engines:
     def __init__(
         self,
         network: nn.Module,
-        exported: nn.Module,
+        exported: Callable[[], nn.Module],
         predict_with: Callable[[Run, Tensor], Tensor],
         *,
         num_channels: int,
@@ -73,7 +73,7 @@ class Engines:
 
         Args:
             network: Maps ``(n, num_channels, i, j, k)`` to the prediction.
-            exported: Its part that is worth exporting.
+            exported: Makes its part that is worth exporting; called when first needed.
             predict_with: The prediction, given a way to compute that part, and the source.
             num_channels: Of the source.
             num_exported_channels: Of what the exported part takes.
@@ -127,7 +127,7 @@ class Engines:
     def _export(self, wanted: str) -> Engine:
         example = make_probe(self._channels[1], self._divisor, (2, 3, 4))
         try:
-            path = export_graph(self._exported, example, self._folder or graph_folder())
+            path = export_graph(self._exported(), example, self._folder or graph_folder())
             return self._compute_by(path, wanted)
         except (RuntimeError, OSError) as error:
             told = str(error).strip().splitlines()[0][:120]

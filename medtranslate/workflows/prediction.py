@@ -156,7 +156,7 @@ class Translator:
         """What can compute the generator's prediction."""
         return Engines(
             self.generator,
-            CorrectionNetwork(self.generator).eval(),
+            lambda: CorrectionNetwork(self.generator).eval(),
             lambda correct, source: self.generator.predict_with(correct, source),
             num_channels=NUM_CHANNELS,
             num_exported_channels=2 * NUM_CHANNELS,

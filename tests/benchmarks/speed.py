@@ -129,7 +129,7 @@ def _engines(
 ) -> Engines:
     return Engines(
         network,
-        exported,
+        lambda: exported,
         predict_with,
         num_channels=channels[0],
         num_exported_channels=channels[1],

@@ -30,7 +30,7 @@ def build_generator(**settings):
 def build_engines(generator, folder, autocast=nullcontext):
     return Engines(
         generator,
-        CorrectionNetwork(generator).eval(),
+        lambda: CorrectionNetwork(generator).eval(),
         generator.predict_with,
         num_channels=2,
         num_exported_channels=4,
@@ -72,7 +72,7 @@ def test_a_graph_that_computes_something_else_is_refused(tmp_path, openvino):
     generator, other = build_generator(), build_generator()
     torch.nn.init.normal_(other.head.weight, std=0.5)
     engines = build_engines(generator, tmp_path)
-    engines._exported = CorrectionNetwork(other).eval()
+    engines._exported = lambda: CorrectionNetwork(other).eval()
 
     engine = choose(engines, engine="openvino")
 
@@ -112,7 +112,7 @@ def test_a_graph_that_is_off_in_bf16_is_computed_more_exactly(
 ):
     network = Contrast(level=level, convolutions=convolutions).eval()
     engines = Engines(
-        network, network, lambda run, source: run(source), num_channels=1,
+        network, lambda: network, lambda run, source: run(source), num_channels=1,
         num_exported_channels=1, divisor=4, autocast=nullcontext, folder=tmp_path,
     )  # fmt: skip
 
