@@ -32,7 +32,7 @@ VOXELS_KEY = "VoxelsSha256"
 
 _DESCRIPTION_BYTES = 79
 _SCANNER_CODE = 1
-_COMPRESSION_LEVEL = 1
+COMPRESSION_LEVEL = 1
 """Of ISA-L, 0 to 3: files as small as those of zlib's level 1, in a fraction of its time."""
 _POSITION_TOLERANCE_MM = 1e-3
 _STORED_TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
@@ -182,7 +182,7 @@ def _write_bytes(path: Path, data: bytes, *, packed: bool) -> None:
             file.write(data)
             return
         with igzip.IGzipFile(
-            filename="", mode="wb", fileobj=file, mtime=0, compresslevel=_COMPRESSION_LEVEL
+            filename="", mode="wb", fileobj=file, mtime=0, compresslevel=COMPRESSION_LEVEL
         ) as stream:
             stream.write(data)
 

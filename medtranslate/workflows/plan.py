@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from medtranslate.provenance import describe_run
 from medtranslate.report.planning import render_plan
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.volume import Volume
+from medtranslate.workflows.marking import describe_mark
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.simulate import NOTE
 from medtranslate.workflows.simulated_folder import read_simulated_region
@@ -103,7 +105,9 @@ def plan(
         raise DatasetError(f"--out {out}: is not an empty folder; give the name of a new one")
     key = load_signing_key()
     distances = _measure_distances(today, barrier, margin_max_mm)
+    mark = describe_mark(model_sha256=simulation["ModelSha256"], pipeline=simulation["Pipeline"])
     sidecar = {"Note": NOTE, "Synthetic": True, "Simulation": simulation, "Coverage": coverage}
+    write = partial(_write_mask, like=today, mark=mark)
     rows: list[dict[str, Cell]] = []
     curves: dict[tuple[str, str], MarginCurve] = {}
     progress.stage("plan", len(chances))
@@ -111,15 +115,14 @@ def plan(
         progress.update(number, time)
         for level in LEVELS:
             path = out / time / f"region_p{round(100 * level)}.nii.gz"
-            _write_mask(path, chance >= level, today, {**sidecar, "Probability": level})
+            write(path, chance >= level, sidecar={**sidecar, "Probability": level})
         for kind, distance in distances.items():
             curve = measure_margins(distance, chance, largest_mm=margin_max_mm)
             curves[time, kind] = curve
             margin = curve.smallest(coverage)
             planned = distance <= (margin_max_mm if margin is None else margin) + 1e-6
-            _write_mask(
-                out / time / f"margin_{kind}.nii.gz", planned, today, {**sidecar, "Margin": margin}
-            )
+            path = out / time / f"margin_{kind}.nii.gz"
+            write(path, planned, sidecar={**sidecar, "Margin": margin})
             voxel_ml = float(np.prod(today.geometry.spacing)) / 1000
             rows.append(
                 {
@@ -166,9 +169,16 @@ def _measure_distances(
     return distances
 
 
-def _write_mask(path: Path, mask: np.ndarray, like: Volume, sidecar: Mapping[str, Any]) -> None:
+def _write_mask(
+    path: Path,
+    mask: np.ndarray,
+    *,
+    like: Volume,
+    sidecar: Mapping[str, Any],
+    mark: Mapping[str, Any],
+) -> None:
     volume = Volume(mask.astype(np.uint8)[None], like.geometry, None, "label")
-    write_volume(path, volume, sidecar=sidecar, description=_DESCRIPTION)
+    write_volume(path, volume, sidecar=sidecar, description=_DESCRIPTION, mark=mark)
 
 
 def _write_tables(

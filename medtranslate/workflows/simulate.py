@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +212,13 @@ def write_futures(
         rows.append(row)
         frames.append(_frame(scan, start, span.text, span.years))
     region = Volume(start.region.astype(np.uint8)[None], start.today.geometry, None, "label")
-    write_volume(out / "today" / "region.nii.gz", region, sidecar=shared, description=_DESCRIPTION)
+    write_volume(
+        out / "today" / "region.nii.gz",
+        region,
+        sidecar=shared,
+        description=_DESCRIPTION,
+        mark=_describe_mark(forecaster),
+    )
     volume = measure_ml(start.region, start.today.geometry)
     first = _row(forecaster, start, Duration("today", 0.0), [volume])
     table = [first, *rows]
@@ -332,8 +339,9 @@ def _write_time(
         "Extrapolation": forecaster.is_extrapolation(span.years),
     }
     scan = replace(start.today, array=central.scan[None])
-    mark = describe_mark(model_sha256=forecaster.model.sha256, pipeline=forecaster.pipeline.name)
-    write_volume(folder / "scan.nii.gz", scan, sidecar=sidecar, description=_DESCRIPTION, mark=mark)
+    mark = _describe_mark(forecaster)
+    write = partial(write_volume, description=_DESCRIPTION, mark=mark)
+    write(folder / "scan.nii.gz", scan, sidecar=sidecar)
     pulls = "mm, RAS+; a point x of the simulated scan comes from x + field(x) of the baseline"
     write_vector_field(
         folder / "deformation.nii.gz",
@@ -341,20 +349,19 @@ def _write_time(
         geometry,
         sidecar={**sidecar, "Convention": pulls},
         description=_DESCRIPTION,
+        mark=mark,
     )
     jacobian = 1 + carry_image(stretch, start.prepared.grid, geometry)
     says = "volume of the baseline's tissue at this time over that today; above 1 it grows"
-    write_volume(
+    write(
         folder / "jacobian.nii.gz",
         Volume(jacobian[None], geometry),
         sidecar={**sidecar, "Convention": says},
-        description=_DESCRIPTION,
     )
-    write_volume(
+    write(
         folder / "region.nii.gz",
         Volume(chance[None], geometry),
         sidecar={**sidecar, "Content": "probability of the region"},
-        description=_DESCRIPTION,
     )
     volumes = [measure_ml(central.region, geometry), *drawn.tolist()]
     return _row(forecaster, start, span, volumes), central.scan
@@ -401,6 +408,10 @@ def _describe(
         "GeneratedBy": [{"Name": PROJECT, "Version": __version__, "Commit": git_commit()}],
         "Versions": software_versions(),
     }
+
+
+def _describe_mark(forecaster: Forecaster) -> dict[str, Any]:
+    return describe_mark(model_sha256=forecaster.model.sha256, pipeline=forecaster.pipeline.name)
 
 
 def _frame(scan: np.ndarray, start: _Baseline, title: str, years: float) -> Frame:

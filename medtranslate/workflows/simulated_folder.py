@@ -89,7 +89,8 @@ def _check_record(record: Mapping[str, Any]) -> None:
         found = record.get(key)
         if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
             raise ValueError(f"{key} is no list of texts")
-    if not record["Sources"] or not _SHA256.fullmatch(str(record.get("ModelSha256"))):
+    named = isinstance(record.get("Pipeline"), str) and record["Sources"]
+    if not named or not _SHA256.fullmatch(str(record.get("ModelSha256"))):
         raise ValueError("does not say what it was made from")
 
 

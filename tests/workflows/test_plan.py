@@ -10,6 +10,7 @@ from medtranslate.io import read_volume, write_volume
 from medtranslate.io.atomic import write_json
 from medtranslate.volume import Volume
 from medtranslate.workflows.plan import parse_margin, plan
+from medtranslate.workflows.verify import verify
 
 SPACING = np.array([1.0, 2.0, 3.0])
 
@@ -40,6 +41,7 @@ def simulation(tmp_path):
             "Warnings": ["careful"],
             "Region": "m",
             "ModelSha256": 64 * "0",
+            "Pipeline": "tumour",
         },
     )
     return folder
@@ -71,6 +73,7 @@ def test_regions_of_each_probability_are_nested_masks(simulation, tmp_path):
         mask = read_volume(tmp_path / "out" / "1y" / f"region_p{level}.nii.gz").voxels
         np.testing.assert_array_equal(mask > 0, chance >= level / 100)
     assert (tmp_path / "out" / "1y" / "region_p10.json").is_file()
+    assert all(check.holds for check in verify(tmp_path / "out").checks)
 
 
 def test_margins_within_the_anatomy_stay_there(simulation, tmp_path):
@@ -163,6 +166,7 @@ def change_record(simulation, **changes):
         {"Warnings": [{}]},
         {"ModelSha256": "../x"},
         {"ModelSha256": None},
+        {"Pipeline": None},
     ],
 )
 def test_a_record_that_is_no_longer_one_is_refused_and_nothing_written(

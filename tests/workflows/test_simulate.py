@@ -14,6 +14,7 @@ from medtranslate.preprocess.native_motion import pull
 from medtranslate.volume import Volume
 from medtranslate.workflows.simulate import TRAJECTORY_COLUMNS, simulate
 from medtranslate.workflows.translate import translate
+from medtranslate.workflows.verify import verify
 
 DRIVEN = {"dose": "1", "shoe": "40"}
 
@@ -54,6 +55,16 @@ def test_no_time_gives_the_baseline_to_the_bit_and_its_region(simulated):
     np.testing.assert_array_equal(
         read_volume(out / "0d" / "region.nii.gz").array, read_volume(mask).array
     )
+
+
+def test_every_file_is_marked(simulated):
+    _, _, out, _ = simulated
+
+    checks = verify(out).checks
+
+    assert [check for check in checks if not check.holds] == []
+    marked = {check.case for check in checks if check.what == "header extension"}
+    assert marked == {path.name for path in out.rglob("*.nii.gz")}
 
 
 def test_the_deformation_explains_the_scan_but_for_what_is_new(simulated):
