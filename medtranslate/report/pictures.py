@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -114,13 +114,14 @@ def _panel(
         width, height = round(width * _MAX_HEIGHT_PIXELS / height), _MAX_HEIGHT_PIXELS
     pixels = Image.fromarray(np.rint(255 * colours).astype(np.uint8))
     image = pixels.resize((width, height), Image.Resampling.LANCZOS)
-    draw = ImageDraw.Draw(image)
+    # A dark edge keeps marks legible on bright tissue.
+    write = partial(ImageDraw.Draw(image).text, stroke_width=2, stroke_fill="black")
     for side, letter, anchor in zip((0.025, 0.975), picture.sides, ("lm", "rm"), strict=True):
         place = side * width, height / 2
-        draw.text(place, letter, fill=_MARK_COLOUR, font=_font(bold=False), anchor=anchor)
+        write(place, letter, fill=_MARK_COLOUR, font=_font(bold=False), anchor=anchor)
     if mark:
         place = width / 2, 0.98 * height
-        draw.text(place, mark, fill=_SYNTHETIC_COLOUR, font=_font(bold=True), anchor="mb")
+        write(place, mark, fill=_SYNTHETIC_COLOUR, font=_font(bold=True), anchor="mb")
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", compress_level=_COMPRESSION)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,6 +42,17 @@ def test_only_the_synthetic_panel_carries_the_burned_in_mark(make_picture):
     marked = [yellow(decode(panel)) > 1e-3 for panel in draw(make_picture())[:3]]
 
     assert marked == [False, True, False]
+
+
+def test_the_mark_is_legible_on_bright_tissue(make_picture):
+    picture = make_picture()
+    white = replace(picture, prediction=np.ones_like(picture.prediction))
+
+    pixels = decode(draw(white)[1])
+
+    letters = yellow(pixels)
+    edges = float((pixels.max(axis=-1) < 0.2).mean())
+    assert edges > letters > 1e-3
 
 
 def test_without_a_source_there_are_three_panels(make_picture):
