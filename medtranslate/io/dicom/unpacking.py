@@ -31,6 +31,9 @@ _OPTIONS = (
     "rows", "columns", "samples_per_pixel", "photometric_interpretation", "bits_allocated",
     "bits_stored", "pixel_representation",
 )  # fmt: skip
+PATIENCE_SECONDS = 60.0
+"""Longest time for one frame, the start of the process included."""
+
 _COUNT_BYTES = 8
 _TYPE = "<i4"
 """Holds every value of lossless JPEG, which has 16 bits at most."""
@@ -45,19 +48,18 @@ class _Worker:
         self._owner = 0
 
     def unpack(self, frame: bytes, asked: dict[str, Any]) -> bytes:
-        """Voxels of a frame; nothing if it cannot be unpacked, or ended the process."""
+        """Voxels of a frame; nothing if it cannot be unpacked, or ended or held up the process."""
         with self._lock:
             process = self._start()
+            impatience = threading.Timer(PATIENCE_SECONDS, process.kill)
+            impatience.start()
             try:
-                process.stdin.write(json.dumps(asked).encode() + b"\n" + frame)
-                process.stdin.flush()
-                head = process.stdout.read(_COUNT_BYTES)
-                if len(head) == _COUNT_BYTES:
-                    return bytes(process.stdout.read(int.from_bytes(head, "big")))
-            except OSError:
-                pass
-            self._forget()
-            return b""
+                voxels = _exchange(process, json.dumps(asked).encode() + b"\n" + frame)
+            finally:
+                impatience.cancel()
+            if voxels is None:
+                self._forget()
+            return voxels or b""
 
     def _start(self) -> Any:  # Any: a Popen whose pipes are there, which its type leaves open
         if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
@@ -81,6 +83,19 @@ class _Worker:
         """End the process, if it is one of this program's."""
         with self._lock:
             self._forget()
+
+
+def _exchange(process: Any, sent: bytes) -> bytes | None:
+    """What comes back for what is sent; None if the process does not answer any more."""
+    try:
+        process.stdin.write(sent)
+        process.stdin.flush()
+        head = process.stdout.read(_COUNT_BYTES)
+        if len(head) == _COUNT_BYTES:
+            return bytes(process.stdout.read(int.from_bytes(head, "big")))
+    except OSError:
+        pass
+    return None
 
 
 _WORKER = _Worker()

@@ -50,3 +50,13 @@ def test_no_module_is_taken_from_the_working_folder(write_packed, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     read_volume(write_packed(FRAMES["jpeg-lossless"], "good"))
     assert not (tmp_path / "canary").exists()
+
+
+def test_a_frame_that_holds_the_decoder_up_is_given_up(write_packed, monkeypatch):
+    monkeypatch.setattr(unpacking, "PATIENCE_SECONDS", 0.3)
+    waits_for_more = {"length": 100, "syntax": str(JPEGLosslessSV1)}
+    assert unpacking._WORKER.unpack(b"cut off", waits_for_more) == b""
+
+    monkeypatch.undo()
+    good = read_volume(write_packed(FRAMES["jpeg-lossless"], "good"))
+    np.testing.assert_array_equal(good.voxels[:, :, 2].T, PICTURE)
