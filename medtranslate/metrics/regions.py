@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from medtranslate.geometry import Geometry
 from medtranslate.metrics.similarity import (
     SsimWindow,
     iterate_slabs,
@@ -171,3 +173,8 @@ def score_region(
         mae=mean_absolute_error(reference, prediction, mask=region),
         me=mean_error(reference, prediction, mask=region),
     )
+
+
+def measure_ml(region: np.ndarray, geometry: Geometry) -> float:
+    """Volume of a region, or of chances, whose sum is their volume; millilitres."""
+    return float(region.sum(dtype=np.float64)) * math.prod(geometry.spacing) / 1000

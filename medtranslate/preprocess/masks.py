@@ -12,6 +12,8 @@ from medtranslate.errors import VolumeReadError
 
 _SMOOTHING_MM = 2.0
 _CLIP_PERCENTILE = 99.5
+_WITHIN_SLICES = ndimage.generate_binary_structure(3, 1)
+_WITHIN_SLICES[1, 1, ::2] = False
 
 MaskFinder = Callable[[np.ndarray, tuple[float, float, float]], np.ndarray]
 
@@ -65,20 +67,7 @@ def find_head(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.nda
         return np.zeros(voxels.shape, dtype=bool)
     largest = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
     # Slice by slice: sinuses and the neck open to air in 3-D but are closed in most axial slices.
-    return _fill_slices(labels == largest)
-
-
-def _fill_slices(region: np.ndarray) -> np.ndarray:
-    """The region, and in each axial slice all that no path of face neighbours leads out of.
-
-    Labels the background of all slices at once, which takes a third of the time of SciPy's
-    ``binary_fill_holes`` on each.
-    """
-    around = np.pad(~region, ((1, 1), (1, 1), (0, 0)), constant_values=True)
-    within_slices = ndimage.generate_binary_structure(3, 1)
-    within_slices[1, 1, ::2] = False
-    parts, _ = ndimage.label(around, within_slices)
-    filled: np.ndarray = (parts != parts[:1, :1])[1:-1, 1:-1]
+    filled: np.ndarray = ndimage.binary_fill_holes(labels == largest, _WITHIN_SLICES)
     return filled
 
 

@@ -11,12 +11,12 @@ import numpy as np
 from medtranslate.data.covariates import Covariates
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
-from medtranslate.metrics.regions import dice
+from medtranslate.metrics.regions import dice, measure_ml
 from medtranslate.metrics.trajectories import composition_error, count_reversals
 from medtranslate.preprocess.native import native_mask
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.volume import Volume
-from medtranslate.workflows.forecaster import AnyForesight, Forecaster, NativeFuture, measure_ml
+from medtranslate.workflows.forecaster import AnyForesight, Forecaster, NativeFuture
 from medtranslate.workflows.scored_case import Consistency
 
 _QUARTERS = (0.25, 0.5, 0.75)

@@ -122,7 +122,7 @@ def describe_follow_ups(
         pipeline,
         forecaster.model,
         seen=seen,
-        seen_scored=scored_seen,
+        scored_seen=scored_seen,
         command=command,
     )
     return replace(

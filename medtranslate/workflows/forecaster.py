@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from medtranslate.data.familiarity import RANGE_KEY, TrainingRange, measure_trai
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.geometry import Geometry
 from medtranslate.methods.reaction_diffusion import GrowthRates, ReactionDiffusionSettings
+from medtranslate.metrics.regions import measure_ml
 from medtranslate.networks.progression import ProgressionNetwork
 from medtranslate.pipeline import Pipeline, build_progression_network, pipeline_from_json
 from medtranslate.preprocess.loading import voxels_of
@@ -212,11 +212,6 @@ class Forecaster:
         except (KeyError, ValueError) as error:
             raise CheckpointError(f"{self.model.folder}: no usable '{RANGE_KEY}'") from error
         return [one.warning for one in training.compare(traits) if one.outside]
-
-
-def measure_ml(region: np.ndarray, geometry: Geometry) -> float:
-    """Volume of a region, or of chances, whose sum is their volume; millilitres."""
-    return float(region.sum(dtype=np.float64)) * math.prod(geometry.spacing) / 1000
 
 
 def _grow(

@@ -92,7 +92,7 @@ def describe_validation(
     model: LoadedModel,
     *,
     seen: Sequence[str],
-    seen_scored: bool,
+    scored_seen: bool,
     command: str,
     made: Mapping[str, str] | None = None,
 ) -> EvaluationDetails:
@@ -102,11 +102,11 @@ def describe_validation(
         pipeline: The model's.
         model: The model.
         seen: People in the data that it was trained on.
-        seen_scored: Whether they were scored all the same.
+        scored_seen: Whether they were scored all the same.
         command: Makes the scores again.
         made: How predictions were made, beside what holds for every model.
     """
-    split, marked = read_split(model), bool(seen) and seen_scored
+    split, marked = read_split(model), bool(seen) and scored_seen
     names = {"train": "training", "val": "validation", "test": "held out"}
     parts = {
         names[part]: f"{len(split.subjects(part))} people" for part in ("train", "val", "test")

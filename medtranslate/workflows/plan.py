@@ -22,6 +22,7 @@ from medtranslate.metrics.margins import (
     distance_within,
     measure_margins,
 )
+from medtranslate.metrics.regions import measure_ml
 from medtranslate.provenance import describe_run
 from medtranslate.report.planning import render_plan
 from medtranslate.report.tables import Cell, format_csv
@@ -123,7 +124,6 @@ def plan(
             planned = distance <= (margin_max_mm if margin is None else margin) + 1e-6
             path = out / time / f"margin_{kind}.nii.gz"
             write(path, planned, sidecar={**sidecar, "Margin": margin})
-            voxel_ml = float(np.prod(today.geometry.spacing)) / 1000
             rows.append(
                 {
                     "time": time,
@@ -131,7 +131,7 @@ def plan(
                     "coverage": coverage,
                     "margin_mm": "" if margin is None else margin,
                     "covered": round(float(chance[planned].sum() / chance.sum()), 6),
-                    "volume_ml": round(float(planned.sum()) * voxel_ml, 4),
+                    "volume_ml": round(measure_ml(planned, today.geometry), 4),
                 }
             )
     _write_tables(out, rows, curves)

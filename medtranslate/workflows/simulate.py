@@ -21,6 +21,7 @@ from medtranslate.io.atomic import write_json, write_text
 from medtranslate.io.content import hash_content
 from medtranslate.io.vectors import write_vector_field
 from medtranslate.manifest import load_signing_key, sign_outputs
+from medtranslate.metrics.regions import measure_ml
 from medtranslate.preprocess.native import native_mask
 from medtranslate.preprocess.native_motion import carry_image
 from medtranslate.preprocess.preparation import Prepared
@@ -32,7 +33,6 @@ from medtranslate.workflows.forecaster import (
     AnyForesight,
     Forecaster,
     load_forecaster,
-    measure_ml,
 )
 from medtranslate.workflows.history import PastScan, follow_past, see_past
 from medtranslate.workflows.marking import describe_mark

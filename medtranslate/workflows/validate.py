@@ -352,7 +352,7 @@ def describe_evaluation(
         pipeline,
         translator.model,
         seen=seen,
-        seen_scored=scored_seen,
+        scored_seen=scored_seen,
         command=command,
         made=_describe_mean(translator),
     )

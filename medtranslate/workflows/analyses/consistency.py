@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from medtranslate.metrics.regions import measure_ml
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.yardstick import Yardstick
 from medtranslate.report.sections import Section
@@ -83,6 +84,5 @@ class ConsistencyAnalysis(AbstractAnalysis):
 
 def _share(difference_ml: float, region: np.ndarray, case: ScoredCase) -> float | None:
     """A difference of volume in percent of a region's; None if that is empty."""
-    voxel_ml = float(np.prod(case.reference.geometry.spacing)) / 1000
-    whole_ml = float(region.sum(dtype=np.float64)) * voxel_ml
+    whole_ml = measure_ml(region, case.reference.geometry)
     return 100 * difference_ml / whole_ml if whole_ml else None

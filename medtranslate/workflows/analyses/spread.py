@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from medtranslate.metrics.regions import measure_ml
 from medtranslate.metrics.reliability import Reliability, measure_reliability
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.statistics import mean_by_subject, wilson_interval
@@ -65,7 +66,7 @@ class SpreadAnalysis(AbstractAnalysis):
         if followed is None or followed.drawn is None or followed.later is None:
             return
         volumes = followed.drawn.volumes_ml
-        true = _measure(followed.later, case)
+        true = measure_ml(followed.later, case.reference.geometry)
         position = place_in_samples(volumes, np.array(true))
         within = {name: float(lies_within(position, level)) for level, name in _WITHIN.items()}
         reliability = measure_reliability(followed.drawn.chance, followed.later)
@@ -159,11 +160,6 @@ class SpreadAnalysis(AbstractAnalysis):
             shares=True,
         )
         return (Figure(drawn, caption),)
-
-
-def _measure(region: np.ndarray, case: ScoredCase) -> float:
-    """Volume in millilitres."""
-    return float(region.sum()) * float(np.prod(case.reference.geometry.spacing)) / 1000
 
 
 def _score_chance(
