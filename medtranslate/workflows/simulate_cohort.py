@@ -15,8 +15,9 @@ from medtranslate.data.covariates import Covariates
 from medtranslate.data.index import index_datasets
 from medtranslate.data.latest_visits import find_latest_visits
 from medtranslate.data.pseudonyms import hide_path
-from medtranslate.errors import DatasetError
+from medtranslate.errors import DatasetError, MedTranslateError
 from medtranslate.io.atomic import atomic_folder, write_text
+from medtranslate.io.content import hash_input
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.provenance import hash_file, hash_json, software_versions
@@ -99,16 +100,17 @@ class PersonToSimulate:
     folder: Path
 
     @property
-    def made_from(self) -> str:
-        """Hash of all that the result depends on."""
+    def made_from(self) -> str | None:
+        """Hash of all that the result depends on; None if a file of it cannot be used."""
         files = (self.case.source, self.case.label)
+        try:
+            hashes = [None if path is None else hash_input(path) for path in files]
+        except MedTranslateError:  # told when the person is simulated
+            return None
         return hash_json(
             {
                 "model": self.model_sha256,
-                "files": [
-                    hash_file(path) if path is not None and path.is_file() else None
-                    for path in files
-                ],
+                "files": hashes,
                 "covariates": dict(self.covariates),
                 "times": {span.text: span.years for span in self.choices.times},
                 "samples": self.choices.samples,
@@ -227,7 +229,8 @@ def _simulate_missing(
 def _find_kept(out: Path, job: PersonToSimulate) -> SimulatedPerson | None:
     """What was made of the same things before, if every file of it is as it was written."""
     record = read_done(out, job.case.name)
-    if record is None or record.get("made_from") != job.made_from:
+    made_from = None if record is None else job.made_from
+    if record is None or made_from is None or record.get("made_from") != made_from:
         return None
     for name, sha256 in record["written"].items():
         path = job.folder / name

@@ -8,15 +8,17 @@ import signal
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from medtranslate.cli.output import ExitCode
 from medtranslate.cli.simulating import SimulateRequest
+from medtranslate.data.cases import Case
 from medtranslate.data.durations import parse_durations
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.io import read_volume
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.simulate import FutureChoices, simulate
-from medtranslate.workflows.simulate_cohort import simulate_cohort
+from medtranslate.workflows.simulate_cohort import PersonToSimulate, simulate_cohort
 from medtranslate.workflows.verify_marks import check_manifest
 
 HALF_YEAR = FutureChoices(parse_durations("6m"), samples=2)
@@ -96,6 +98,21 @@ def test_called_again_it_does_the_rest_alone(foreseeing, dataset, tmp_path):
     assert again.people[0].rows == first.people[0].rows
     assert again.people[1].rows != first.people[1].rows
     assert not any(person.kept for person in other.people)
+
+
+def test_changed_voxels_beside_a_header_are_noticed(tmp_path):
+    scan = tmp_path / "scan.mhd"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16)), str(scan))
+    person = PersonToSimulate(
+        tmp_path, "0", Case("a", "d", "a", None, source=scan), {}, HALF_YEAR, tmp_path / "out"
+    )
+    before = person.made_from
+
+    (tmp_path / "scan.raw").write_bytes(bytes([1]) * 120)
+
+    assert before != person.made_from
+    scan.unlink()
+    assert person.made_from is None
 
 
 def test_who_fails_is_told_with_exit_code_3_and_the_others_are_simulated(
