@@ -90,7 +90,6 @@ def _measure(
         )
         views = predict_levelled_views(
             pipeline,
-            generator,
             fabric,
             name=name,
             source=arrays.source,

@@ -155,9 +155,9 @@ class Translator:
     def engines(self) -> Engines:
         """What can compute the generator's prediction."""
         return Engines(
-            self.generator,
+            self.generator.correct,
             lambda: CorrectionNetwork(self.generator).eval(),
-            lambda correct, source: self.generator.predict_with(correct, source),
+            self.generator.predict_with,
             num_channels=NUM_CHANNELS,
             num_exported_channels=2 * NUM_CHANNELS,
             divisor=self.pipeline.method.generator.divisor,
@@ -183,7 +183,6 @@ class Translator:
         def attempt(plan: InferencePlan) -> list[Tensor]:
             views = predict_levelled_views(
                 self.pipeline,
-                self.generator,
                 self.fabric,
                 name=prepared.name,
                 source=prepared.source,

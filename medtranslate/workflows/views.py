@@ -19,7 +19,6 @@ from medtranslate.workflows.levelled import level_image
 
 def predict_levelled_views(
     pipeline: Pipeline,
-    generator: Generator,
     fabric: Fabric,
     *,
     name: str,
@@ -32,13 +31,12 @@ def predict_levelled_views(
 
     Args:
         pipeline: The job the generator was trained by.
-        generator: On the device of ``fabric``.
         fabric: Device and precision.
         name: Names the case in messages.
         source: Shape ``(1, i, j, k)``, normalised, RAS+.
         mask: Same shape, above 0 inside the patient.
         plan: Whole volume or windows.
-        run: What computes: the generator, or an engine that stands for it.
+        run: What computes: as :meth:`Generator.predict_with`, or an engine that stands for it.
 
     Yields:
         Shape ``(1, i, j, k)``, normalised, on the CPU: the plain prediction, then the mirrored one
@@ -61,16 +59,15 @@ def predict_levelled_views(
         return normalised
 
     inputs = fabric.to_device(make_inputs(source, mask))
-    for view in predict_views(predict, inputs, mirrored=pipeline.is_mirrored):
-        yield level_image(pipeline, generator, view, inputs=inputs, mask=mask)
+    for image, start in predict_views(predict, inputs, mirrored=pipeline.is_mirrored):
+        yield level_image(pipeline, image[None], start=start[None], mask=mask)
 
 
 def autocast_by(fabric: Fabric, generator: Generator) -> Callable[[Tensor], Tensor]:
-    """The generator in the precision of ``fabric``."""
+    """The generator in the precision of ``fabric``, as :meth:`Generator.predict_with` answers."""
 
     def run(shown: Tensor) -> Tensor:
         with fabric.autocast():
-            prediction: Tensor = generator(shown)
-        return prediction
+            return generator.predict_with(generator.correct, shown)
 
     return run

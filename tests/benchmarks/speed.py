@@ -107,7 +107,7 @@ def _our_generator() -> tuple[nn.Module, Engines, int, int]:
     generator = Generator(GeneratorSettings()).eval()
     nn.init.normal_(generator.head.weight, std=0.05)
     exported = CorrectionNetwork(generator).eval()
-    engines = _engines(generator, exported, generator.predict_with, channels=(2, 4))
+    engines = _engines(generator.correct, exported, generator.predict_with, channels=(2, 4))
     return generator, engines, 2, generator.settings.divisor
 
 
@@ -121,14 +121,14 @@ NETWORKS = {"default generator": _our_generator, "BasicUNet 5.75 M": _basic_unet
 
 
 def _engines(
-    network: nn.Module,
+    convolve: Callable[[Tensor], Tensor],
     exported: nn.Module,
     predict_with: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor],
     *,
     channels: tuple[int, int],
 ) -> Engines:
     return Engines(
-        network,
+        convolve,
         lambda: exported,
         predict_with,
         num_channels=channels[0],
