@@ -12,7 +12,6 @@ from medtranslate.errors import CheckpointError
 from medtranslate.inference.predict import InferencePlan, predict_with_plan
 from medtranslate.inference.spread import predict_views
 from medtranslate.networks.generator import Generator
-from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.levelled import level_image
 
@@ -22,7 +21,7 @@ def predict_levelled_views(
     fabric: Fabric,
     *,
     name: str,
-    source: Tensor,
+    inputs: Tensor,
     mask: Tensor,
     plan: InferencePlan,
     run: Callable[[Tensor], Tensor],
@@ -33,8 +32,8 @@ def predict_levelled_views(
         pipeline: The job the generator was trained by.
         fabric: Device and precision.
         name: Names the case in messages.
-        source: Shape ``(1, i, j, k)``, normalised, RAS+.
-        mask: Same shape, above 0 inside the patient.
+        inputs: Shape ``(2, i, j, k)``, RAS+, from :func:`make_inputs`.
+        mask: Shape ``(1, i, j, k)``, above 0 inside the patient.
         plan: Whole volume or windows.
         run: What computes: as :meth:`Generator.predict_with`, or an engine that stands for it.
 
@@ -58,8 +57,8 @@ def predict_levelled_views(
             )
         return normalised
 
-    inputs = fabric.to_device(make_inputs(source, mask))
-    for image, start in predict_views(predict, inputs, mirrored=pipeline.is_mirrored):
+    shown = fabric.to_device(inputs)
+    for image, start in predict_views(predict, shown, mirrored=pipeline.is_mirrored):
         yield level_image(pipeline, image[None], start=start[None], mask=mask)
 
 
