@@ -73,7 +73,7 @@ class Graph:
             self._model.reshape(list(laid.shape))
             self._compiled = self._core.compile_model(self._model, "CPU", self._options)
             self._shape = tuple(laid.shape)
-        return torch.from_numpy(self._compiled(laid.numpy())[0].copy())
+        return torch.from_numpy(self._compiled(laid.numpy())[0])
 
 
 def _with_channels_last(model: openvino.Model) -> openvino.Model:

@@ -48,9 +48,8 @@ def predict_levelled_views(
 
     def predict(shown: Tensor) -> Tensor:
         normalised = predict_with_plan(run, shown, plan=plan, divisor=divisor)
-        finite = torch.isfinite(normalised)
-        if not bool(finite.all()):
-            bad = finite.numel() - int(finite.count_nonzero())
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(normalised))).all()):
+            bad = normalised[0].numel() - int(torch.isfinite(normalised[0]).count_nonzero())
             raise CheckpointError(
                 f"{name}: the model predicts {bad:,} voxels that are not finite; it cannot be used"
                 " for this scan"
