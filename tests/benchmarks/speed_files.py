@@ -32,11 +32,14 @@ _TWO_UPDATES = [
 ]  # fmt: skip
 
 
-def measure_translation(shape: tuple[int, int, int], *, scans: int, repeats: int) -> dict[str, Any]:
+def measure_translation(
+    shape: tuple[int, int, int], *, scans: int, repeats: int, channels: int
+) -> dict[str, Any]:
     """Seconds a scan: read, prepared, predicted, undone and written; the network's own; stages."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", _TWO_UPDATES)
+        changes = [*_TWO_UPDATES, f"method.generator.channels={channels}"]
+        pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", changes)
         train(pipeline, [ROOT / "sample_data"], work / "run")
         translator = load_translator(work / "run")
         sources = [_write_large(work / f"sub-{n}_T1w.nii.gz", shape) for n in range(scans)]
