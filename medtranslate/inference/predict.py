@@ -23,7 +23,7 @@ SMALLEST_WINDOW = 48
 """Edge below which windows are not made smaller, however little memory there is."""
 
 BYTES_PER_STITCHED_VOXEL = 24
-"""What each voxel of the volume costs when windows are stitched: padded source, sum and weights."""
+"""What each voxel of the volume costs when windows are stitched: padded source, sums, weights."""
 
 BYTES_PER_VOXEL = 500
 """Peak memory of a translator per voxel of the volume, if nobody says better (float32)."""
@@ -198,22 +198,29 @@ def predict_with_plan(
 ) -> Tensor:
     """Translate a whole volume as ``plan`` says; see :func:`predict`."""
     padding = _padding(source, divisor)
-    padded = functional.pad(source[None], padding, mode="replicate")
     with torch.inference_mode():
-        if plan.window is None:
-            result = translate(padded)
-        else:
-            result = _translate_windows(translate, padded, plan.window, plan.overlap)
-    if result.shape[2:] != padded.shape[2:]:
-        raise ValueError(
-            f"the translator turned {tuple(padded.shape)} into {tuple(result.shape)};"
-            " expected the same spatial shape"
+        # Without a name here, the padded source is gone before the result is copied.
+        result = _translate(
+            translate, functional.pad(source[None], padding, mode="replicate"), plan
         )
     starts = padding[4], padding[2], padding[0]
     region = tuple(
         slice(start, start + size) for start, size in zip(starts, source.shape[1:], strict=True)
     )
     return result[0][(slice(None), *region)].float().clone()
+
+
+def _translate(translate: Translator, padded: Tensor, plan: InferencePlan) -> Tensor:
+    if plan.window is None:
+        result = translate(padded)
+    else:
+        result = _translate_windows(translate, padded, plan.window, plan.overlap)
+    if result.shape[2:] != padded.shape[2:]:
+        raise ValueError(
+            f"the translator turned {tuple(padded.shape)} into {tuple(result.shape)};"
+            " expected the same spatial shape"
+        )
+    return result
 
 
 def _translate_windows(
