@@ -32,7 +32,13 @@ class Notes(NoProgress):
         self.seen.append(self._reads.count)
 
 
-def build_loop(folder, *, progress=None, bad=(), read_every, **settings):
+def nobody_validates(_):
+    return {}, None
+
+
+def build_loop(
+    folder, *, progress=None, bad=(), read_every=1, validate=nobody_validates, **settings
+):
     """A loop over 25 steps of which those in ``bad`` have no finite loss."""
     torch.manual_seed(0)
     fabric = Fabric(accelerator="cpu", devices=1, precision="32-true")
@@ -54,7 +60,7 @@ def build_loop(folder, *, progress=None, bad=(), read_every, **settings):
 
     return TrainingLoop(
         method, sampler, settings=TrainingSettings(num_steps=25, num_validations=1, **settings),
-        validate=lambda _: ({}, None), folder=folder, progress=progress or NoProgress(),
+        validate=validate, folder=folder, progress=progress or NoProgress(),
         send=spoil, read_every=read_every,
     )  # fmt: skip
 
@@ -105,3 +111,15 @@ def test_too_many_skipped_updates_end_it_and_the_one_too_many_is_named(every, tm
         loop.run(resume=False)
 
     assert len(read_table(tmp_path / "logs" / "skipped.csv")) == 3
+
+
+@pytest.mark.parametrize(("psnrs", "helped"), [([20, 19], False), ([20, 21], True), ([], True)])
+def test_a_training_that_did_not_help_says_so(psnrs, helped, tmp_path, caplog):
+    scores = iter(psnrs)
+
+    def validate(_):
+        return ({"psnr": next(scores), "ssim": 0.5} if psnrs else {}), None
+
+    build_loop(tmp_path, validate=validate).run(resume=False)
+
+    assert ("the training did not help" in caplog.text) == (not helped)
