@@ -10,6 +10,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,20 +79,29 @@ def hash_json(data: Any) -> str:  # Any: whatever JSON can hold
 def software_versions() -> dict[str, str]:
     """Versions of this package, Python and the libraries that shape a result; imports none."""
     versions = {"medtranslate": medtranslate.__version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions
+    found = {name: _find_version(name) for name in _LIBRARIES}
+    return versions | {name: version for name, version in found.items() if version is not None}
+
+
+@cache  # every scan of a run names them
+def _find_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def git_commit() -> str | None:
     """Commit of the checkout this package runs from, with ``-dirty`` if it was changed.
 
-    None when the package is installed without its repository, or git is absent.
+    As it was when this process first asked: what runs is what was loaded then. None when the
+    package is installed without its repository, or git is absent.
     """
-    root = Path(medtranslate.__file__).resolve().parent.parent
+    return _describe_checkout(Path(medtranslate.__file__).resolve().parent.parent)
+
+
+@cache
+def _describe_checkout(root: Path) -> str | None:
     if not (root / ".git").exists():
         return None
     command = ["git", "describe", "--exclude=*", "--always", "--abbrev=40", "--dirty"]

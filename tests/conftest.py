@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import nibabel
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from medtranslate.geometry import Geometry
 from medtranslate.volume import Volume
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 
     from medtranslate.io.dicom.derive import DerivedSeries
     from medtranslate.io.dicom.marks import Synthesis
+
+# Examples drawn without chance, no deadline, and no complaint that they come slowly: before the
+# first one Hypothesis reads all loaded modules for constants, a second of work, which on a busy
+# machine may take longer than its health check allows.
+settings.load_profile("ci")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -125,13 +125,25 @@ def make_repository(folder):
     ).stdout.strip()
 
 
-def test_the_commit_is_that_of_the_packages_own_checkout(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("text", "end"), [("", ""), ("changed = True\n", "-dirty")])
+def test_the_commit_is_that_of_the_packages_own_checkout(text, end, tmp_path, monkeypatch):
+    commit = make_repository(tmp_path / "own")
+    package = tmp_path / "own" / "medtranslate" / "__init__.py"
+    package.write_text(text)
+    monkeypatch.setattr(medtranslate, "__file__", str(package))
+
+    assert git_commit() == commit + end
+
+
+def test_a_commit_made_while_a_process_runs_is_not_what_runs(tmp_path, monkeypatch):
     commit = make_repository(tmp_path / "own")
     package = tmp_path / "own" / "medtranslate" / "__init__.py"
     monkeypatch.setattr(medtranslate, "__file__", str(package))
     assert git_commit() == commit
+
     package.write_text("changed = True\n")
-    assert git_commit() == f"{commit}-dirty"
+
+    assert git_commit() == commit
 
 
 def test_a_package_inside_somebody_elses_checkout_has_no_commit(tmp_path, monkeypatch):

@@ -115,9 +115,8 @@ def restore_stored(normalised: np.ndarray, scale: IntensityScale) -> np.ndarray:
         [-1024.0, 1.0, 37.0]
     """
     stored = scale.restore(normalised)
-    by_factor = 2.0 ** (np.ceil(np.log2(scale.factor)) - _ROUNDING_BITS)
+    by_factor = np.float32(2.0 ** (np.ceil(np.log2(scale.factor)) - _ROUNDING_BITS))
     largest = np.maximum(np.abs(stored), np.abs(stored - np.float32(scale.offset)))
-    by_value = 8 * np.spacing(largest).astype(np.float64)
-    step = np.minimum(1.0, np.maximum(by_factor, by_value))
-    rounded = (np.round(stored.astype(np.float64) / step) * step).astype(np.float32)
+    step = np.clip(8 * np.spacing(largest), by_factor, 1)
+    rounded = np.rint(stored / step) * step  # float32 suffices: every step is a power of two
     return np.where(scale.normalise(rounded) == normalised, rounded, stored)

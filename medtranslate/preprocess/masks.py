@@ -12,8 +12,8 @@ from medtranslate.errors import VolumeReadError
 
 _SMOOTHING_MM = 2.0
 _CLIP_PERCENTILE = 99.5
-_WITHIN_SLICES = ndimage.generate_binary_structure(3, 1)
-_WITHIN_SLICES[1, 1, ::2] = False
+_FACES = ndimage.generate_binary_structure(3, 1)
+_FACES_WITHIN_SLICES = _FACES & (np.arange(3) == 1)
 
 MaskFinder = Callable[[np.ndarray, tuple[float, float, float]], np.ndarray]
 
@@ -28,21 +28,27 @@ def find_nonzero(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.
     Returns:
         Boolean, same shape.
     """
-    return _fill_holes(voxels != 0)
+    return _fill_holes(voxels != 0, _FACES)
 
 
-def _fill_holes(region: np.ndarray) -> np.ndarray:
-    """The region and all that no path of face neighbours leads out of.
+def _fill_holes(region: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
+    """The region and all that no path from neighbour to neighbour leads out of.
 
-    As SciPy's ``binary_fill_holes``, which floods step by step and takes ten times as long.
+    As SciPy's ``binary_fill_holes``, which floods step by step and takes 3 to 10 times as long.
     """
     filled = np.zeros_like(region)
     if region.any():
-        box = ndimage.find_objects(region.view(np.uint8), max_label=1)[0]
+        box = tuple(map(slice, *find_box(region)))
         around = np.pad(~region[box], 1, constant_values=True)
-        parts, _ = ndimage.label(around)
-        filled[box] = (parts != parts[0, 0, 0])[1:-1, 1:-1, 1:-1]
+        parts, _ = ndimage.label(around, neighbours)
+        filled[box] = (parts != parts[:1, :1])[1:-1, 1:-1, 1:-1]
     return filled
+
+
+def find_box(region: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First index of a region along each axis, and one past its last; it must not be empty."""
+    taken = [np.flatnonzero(region.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    return np.array([along[0] for along in taken]), np.array([along[-1] + 1 for along in taken])
 
 
 def find_head(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -58,17 +64,16 @@ def find_head(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.nda
     References:
         Otsu, IEEE Trans. Systems, Man, and Cybernetics 9:62, 1979.
     """
-    clipped = np.minimum(voxels, np.percentile(voxels, _CLIP_PERCENTILE)).astype(np.float64)
-    smooth = ndimage.gaussian_filter(clipped, [_SMOOTHING_MM / s for s in spacing])
-    if smooth.min() == smooth.max():
-        return np.zeros(voxels.shape, dtype=bool)
-    labels, count = ndimage.label(smooth > threshold_otsu(smooth))
-    if count == 0:
-        return np.zeros(voxels.shape, dtype=bool)
-    largest = int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
+    clipped = np.minimum(voxels, np.percentile(voxels, _CLIP_PERCENTILE))
+    sigmas = [_SMOOTHING_MM / s for s in spacing]
+    smooth = ndimage.gaussian_filter(clipped, sigmas, output=np.float64)
+    bright: np.ndarray = smooth > threshold_otsu(smooth)
+    if not bright.any():
+        return bright
+    labels, _ = ndimage.label(bright)
+    largest = np.argmax(np.bincount(labels[bright]))
     # Slice by slice: sinuses and the neck open to air in 3-D but are closed in most axial slices.
-    filled: np.ndarray = ndimage.binary_fill_holes(labels == largest, _WITHIN_SLICES)
-    return filled
+    return _fill_holes(labels == largest, _FACES_WITHIN_SLICES)
 
 
 def cover_everything(voxels: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:

@@ -69,8 +69,11 @@ def restore(
     tracked = track(voxels_of(prediction.to(torch.float32)), like=prepared.source)
     normalised = _undo(tracked, prepared.chain, "source")
     if blank_outside_mask:
-        normalised = np.where(native_mask(prepared), normalised, np.float32(0))
-    stored = restore_stored(normalised, scale)
+        inside = native_mask(prepared)
+        stored = np.full_like(normalised, scale.offset)
+        stored[inside] = restore_stored(normalised[inside], scale)
+    else:
+        stored = restore_stored(normalised, scale)
     return Volume(stored[None], prepared.native, unit=scale.unit)
 
 

@@ -10,7 +10,6 @@ from typing import Any, Required, TypedDict, Unpack, cast
 import numpy as np
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.compose import Compose
-from monai.transforms.croppad.dictionary import CropForegroundd
 from monai.transforms.spatial.dictionary import Orientationd, Spacingd
 from monai.transforms.transform import Transform
 
@@ -24,7 +23,7 @@ from medtranslate.preprocess.steps import (
     AlignTarget,
     BringTargetOntoSource,
     CorrectBias,
-    DrawBox,
+    CropToMask,
     FindMask,
     NormaliseIntensity,
     ReadLabels,
@@ -139,9 +138,7 @@ def build_chain(settings: PreprocessSettings) -> Compose:
         steps.append(spacing)
     steps.append(BringTargetOntoSource(settings.target_intensity))
     if settings.crop_margin_mm is not None:
-        outputs = [*everything, "seen"]
-        steps.append(DrawBox(settings.crop_margin_mm))
-        steps.append(CropForegroundd(outputs, "box", allow_smaller=True, allow_missing_keys=True))
+        steps.append(CropToMask([*everything, "seen"], settings.crop_margin_mm))
     steps.append(NormaliseIntensity(settings))
     return Compose(steps)
 

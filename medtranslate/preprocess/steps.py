@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
+from monai.transforms.croppad.array import Crop
+from monai.transforms.croppad.dictionary import Cropd
 from monai.transforms.spatial.array import ResampleToMatch
 from monai.transforms.transform import MapTransform, Transform
 
@@ -18,7 +20,7 @@ from medtranslate.preprocess.atlas import find_brain
 from medtranslate.preprocess.bias import correct_bias
 from medtranslate.preprocess.intensity import measure_scale, normalise, share_scale
 from medtranslate.preprocess.loading import affine_of, geometry_of, track, voxels_of
-from medtranslate.preprocess.masks import find_mask, find_nonzero
+from medtranslate.preprocess.masks import find_box, find_mask, find_nonzero
 from medtranslate.preprocess.registration import read_itk_transform, register_rigid
 from medtranslate.preprocess.settings import (
     IntensitySettings,
@@ -294,25 +296,26 @@ def field_of_view(shape: tuple[int, ...], affine: np.ndarray, grid: Geometry) ->
     return inside
 
 
-class DrawBox(Transform):
-    """The box around the mask plus a margin, for MONAI's cropping."""
+class CropToMask(Cropd):
+    """Cut off what lies outside the box around the mask plus a margin."""
 
-    def __init__(self, margin_mm: float) -> None:
+    def __init__(self, keys: Collection[str], margin_mm: float) -> None:
         """Take the margin in millimetres; it ends where the grid ends."""
+        super().__init__(keys, Crop(), allow_missing_keys=True)
         self._margin_mm = margin_mm
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> _Data:
-        """Add ``box``: 1 inside, on the grid of ``mask``."""
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> _Data:
+        """Crop each key; none if the mask is empty."""
         result = dict(data)
         inside = voxels_of(result["mask"]) > 0.5
-        margin = np.ceil(self._margin_mm / np.array(geometry_of(result["mask"]).spacing))
-        box = np.zeros(result["mask"].shape[1:], dtype=np.float32)
-        if inside.any():
-            taken = [np.flatnonzero(inside.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-            low = np.maximum([along[0] for along in taken] - margin, 0).astype(int)
-            high = ([along[-1] for along in taken] + margin + 1).astype(int)
-            box[low[0] : high[0], low[1] : high[1], low[2] : high[2]] = 1
-        result["box"] = track(box, like=result["mask"])
+        if not inside.any():
+            return result
+        low, high = find_box(inside)
+        spacing = np.array(geometry_of(result["mask"]).spacing)
+        margin = np.ceil(self._margin_mm / spacing).astype(int)
+        box = Crop.compute_slices(roi_start=low - margin, roi_end=high + margin)
+        for key in self.key_iterator(result):
+            result[key] = self.cropper(result[key], box)
         return result
 
 

@@ -24,6 +24,19 @@ def test_ranks_are_the_part_of_the_mask_that_is_darker():
     np.testing.assert_allclose(ranks[inside], expected, atol=2e-3)
 
 
+@pytest.mark.parametrize("size", [1, 2, 700, 1001, 5001])
+@pytest.mark.parametrize("decimals", [1, 7])
+def test_ranks_lie_between_numpys_quantiles(size, decimals):
+    inside = np.random.default_rng(size).normal(size=size).round(decimals).astype(np.float32)
+    levels = np.linspace(0, 1, 1001)
+    values, places = np.unique(np.quantile(inside, levels), return_inverse=True)
+    means = np.bincount(places, levels) / np.bincount(places)
+
+    ranks = rank_voxels(torch.from_numpy(inside).reshape(1, -1, 1, 1), torch.ones(1, size, 1, 1))
+
+    np.testing.assert_allclose(ranks.flatten(), np.interp(inside, values, means), atol=1e-7)
+
+
 def test_intensities_inside_the_mask_pass_unchanged():
     source, mask = _scan()
     inside = mask[0] > 0

@@ -53,6 +53,21 @@ def test_whole_numbers_come_back_to_the_bit(factor, offset):
     np.testing.assert_array_equal(restore_stored(scale.normalise(stored), scale), stored)
 
 
+@given(st.integers(-30, 30), st.sampled_from([-1024.0, 0.0, 3.7]), st.integers(0, 1000))
+def test_restored_values_are_those_of_double_precision(exponent, offset, seed):
+    scale = IntensityScale(offset, 1.37 * 10.0**exponent)
+    rng = np.random.default_rng(seed)
+    normalised = (rng.normal(size=50) * np.exp(rng.normal(0, 5, 50))).astype(np.float32)
+    exact = (normalised.astype(np.float64) * scale.factor + offset).astype(np.float32)
+    largest = np.maximum(np.abs(exact), np.abs(exact - np.float32(offset)))
+    finest = np.maximum(8.0 * np.spacing(largest), 2.0 ** (np.ceil(np.log2(scale.factor)) - 20))
+    step = np.minimum(finest, 1.0)
+    round_one = (np.round(exact.astype(np.float64) / step) * step).astype(np.float32)
+    expected = np.where(scale.normalise(round_one) == normalised, round_one, exact)
+
+    np.testing.assert_array_equal(restore_stored(normalised, scale), expected)
+
+
 def test_every_twelve_bit_ct_value_comes_back_to_the_bit():
     stored = np.arange(-1024, 3072, dtype=np.float32)
     np.testing.assert_array_equal(restore_stored(CT_SCALE.normalise(stored), CT_SCALE), stored)

@@ -65,6 +65,18 @@ def test_otsu_fills_what_is_closed_within_an_axial_slice():
     )
 
 
+@pytest.mark.parametrize("density", [0.4, 0.6, 0.8])
+def test_otsu_keeps_the_largest_piece_and_fills_its_slices_as_scipy_does(density):
+    region = np.random.default_rng(2).random((14, 12, 10)) < density
+    labels, count = ndimage.label(region)
+    largest = labels == 1 + np.argmax(ndimage.sum_labels(region, labels, range(1, count + 1)))
+
+    found = find_mask("otsu", 100.0 * region, (1e3, 1e3, 1e3), where="x")
+
+    slices = [ndimage.binary_fill_holes(largest[:, :, k]) for k in range(10)]
+    np.testing.assert_array_equal(found, np.stack(slices, axis=2))
+
+
 def test_otsu_works_on_ct_where_air_is_minus_1024():
     truth = ellipsoid()
     mask = find_mask("otsu", np.where(truth, 40.0, -1024.0), SPACING, where="x")

@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from medtranslate.errors import GeometryError, VolumeReadError
 from medtranslate.geometry import Geometry
+from medtranslate.preprocess.native import native_mask
 from medtranslate.preprocess.preparation import prepare
 from medtranslate.preprocess.settings import (
     NoIntensity,
@@ -191,6 +192,31 @@ def test_the_crop_is_the_masks_box_plus_the_margin_in_millimetres(make_scan, wri
     np.testing.assert_array_equal(array(prepared.mask)[3:7, 2:5, 2:4], 1)
     assert array(prepared.mask).sum() == 24
     assert array(prepared.source).max() == 1.0
+
+
+def test_the_crop_ends_where_the_grid_ends(make_scan, write_scan):
+    _, volume = make_scan()
+    i, j, k = volume.geometry.shape
+    voxels = np.zeros((i, j, k))
+    voxels[1:3, j - 2 :, : k - 1] = 100.0
+    path = write_scan("edge", voxels, volume.geometry.affine)
+
+    prepared = prepare(PreprocessSettings(crop_margin_mm=3.0), name="x", source=path)
+
+    # The margin is 3, 2 and 2 voxels.
+    np.testing.assert_array_equal(array(prepared.mask), voxels[:6, j - 4 :] > 0)
+    np.testing.assert_array_equal(native_mask(prepared), voxels > 0)
+
+
+def test_a_grid_that_is_coarser_than_the_patient_is_refused(make_scan, write_scan):
+    _, volume = make_scan()
+    voxels = np.zeros(volume.geometry.shape)
+    voxels[9, 8, 6] = 100.0
+    path = write_scan("speck", voxels, volume.geometry.affine)
+    settings = PreprocessSettings(spacing_mm=9.0, crop_margin_mm=3.0)
+
+    with pytest.raises(VolumeReadError, match="no voxel of the mask is left"):
+        prepare(settings, name="x", source=path)
 
 
 def test_scales_are_percentiles_inside_the_mask(make_scan, write_scan):
