@@ -44,8 +44,12 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
 
 
 def send_batch(fabric: Fabric, batch: Batch) -> Batch:
-    """A batch on the device of ``fabric``; a GPU copies it while it computes."""
+    """A batch on the device of ``fabric``; a GPU copies it while it computes.
+
+    The tensors are plain: MONAI's own are views of what a layer gives.
+    """
     device = fabric.device
+    batch = {key: tensor.as_subclass(torch.Tensor) for key, tensor in batch.items()}
     if device.type == "cuda":
         batch = {
             key: tensor if tensor.is_cuda else tensor.pin_memory() for key, tensor in batch.items()
