@@ -36,7 +36,8 @@ from medtranslate.workflows import (
 from medtranslate.workflows.checks import Check, Verification
 from medtranslate.workflows.interruption import StopRequested
 from medtranslate.workflows.training_cost import TrainingCost
-from medtranslate.workflows.translate import TranslatedScan, Translation
+from medtranslate.workflows.translate import Translation
+from medtranslate.workflows.translated_case import TranslatedScan
 
 from .io.dicom.conftest import truth, write_series  # noqa: F401
 

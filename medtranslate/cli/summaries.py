@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from medtranslate.workflows.preprocess import PreprocessingResult
     from medtranslate.workflows.run import RunResult
     from medtranslate.workflows.sizing import Sizing
-    from medtranslate.workflows.translate import TranslatedScan, Translation
+    from medtranslate.workflows.translate import Translation
+    from medtranslate.workflows.translated_case import TranslatedScan
     from medtranslate.workflows.validate import Validation
     from medtranslate.workflows.validate_cohort import CohortValidation
 

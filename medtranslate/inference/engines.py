@@ -59,7 +59,7 @@ class Engines:
 
     def __init__(
         self,
-        network: nn.Module,
+        convolve: Run,
         exported: Callable[[], nn.Module],
         predict_with: Callable[[Run, Tensor], Tensor],
         *,
@@ -69,11 +69,11 @@ class Engines:
         autocast: Callable[[], AbstractContextManager[object]],
         folder: Path | None = None,
     ) -> None:
-        """Take the network and the part of it that can be exported.
+        """Take the part of a network that is worth exporting, and what is around it.
 
         Args:
-            network: Maps ``(n, num_channels, i, j, k)`` to the prediction.
-            exported: Makes its part that is worth exporting; called when first needed.
+            convolve: That part, computed by torch.
+            exported: Makes the same part in the form to export; called when first needed.
             predict_with: The prediction, given a way to compute that part, and the source.
             num_channels: Of the source.
             num_exported_channels: Of what the exported part takes.
@@ -81,7 +81,7 @@ class Engines:
             autocast: The precision that training chose, in which torch computes by itself.
             folder: Where graphs are kept; the user's cache folder if None.
         """
-        self._network = network
+        self._predict = partial(predict_with, convolve)
         self._exported = exported
         self._predict_with = predict_with
         self._channels = num_channels, num_exported_channels
@@ -117,8 +117,7 @@ class Engines:
 
         def run(source: Tensor) -> Tensor:
             with in_precision(source.device.type):
-                prediction: Tensor = self._network(source)
-            return prediction
+                return self._predict(source)
 
         with in_precision("cpu"):
             is_bf16 = torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda")
@@ -153,7 +152,7 @@ class Engines:
         """Largest difference from float32, on a volume of another shape than the example's."""
         probe = make_probe(self._channels[0], self._divisor, (4, 3, 2))
         with torch.inference_mode(), _autocast("cpu", False):
-            expected = self._network(probe)
+            expected = self._predict(probe)
             found = run(probe)
         span = float(expected.max() - expected.min())
         return float((found - expected).abs().max()) / max(span, 1e-6)

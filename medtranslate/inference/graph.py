@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from medtranslate.inference.graph_start import mark_start
 from medtranslate.io.atomic import write_json
 from medtranslate.io.documents import read_document
 from medtranslate.provenance import hash_bytes, hash_file, hash_json
+
+if TYPE_CHECKING:
+    import openvino
 
 _NAME = "graph.xml"
 
@@ -50,6 +54,9 @@ class Graph:
         if exact_start:
             weights = path.with_suffix(".bin").read_bytes()
             self._model = self._core.read_model(mark_start(self._model, path), weights)
+        self._channels_last = not exact_start  # what changes the layout would round to bf16
+        if self._channels_last:
+            self._model = _with_channels_last(self._model)
         self._options = {
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
             "PERFORMANCE_HINT": "LATENCY",
@@ -57,13 +64,26 @@ class Graph:
         self._shape: tuple[int, ...] = ()
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Compute; a new shape costs a compilation, which is kept until the next one."""
-        if inputs.shape != self._shape:
-            self._model.reshape(list(inputs.shape))
+        """Compute ``(n, c, i, j, k)``, without a copy if its memory is channels-last.
+
+        A new shape costs a compilation, which is kept until the next one.
+        """
+        laid = (inputs.movedim(1, -1) if self._channels_last else inputs).float().contiguous()
+        if laid.shape != self._shape:
+            self._model.reshape(list(laid.shape))
             self._compiled = self._core.compile_model(self._model, "CPU", self._options)
-            self._shape = tuple(inputs.shape)
-        result = self._compiled(inputs.float().contiguous().numpy())[0]
-        return torch.from_numpy(result.copy())
+            self._shape = tuple(laid.shape)
+        return torch.from_numpy(self._compiled(laid.numpy())[0])
+
+
+def _with_channels_last(model: openvino.Model) -> openvino.Model:
+    """The graph for ``(n, i, j, k, c)``, as the processor computes; else it would copy first."""
+    from openvino.preprocess import PrePostProcessor
+
+    steps = PrePostProcessor(model)
+    steps.input().tensor().set_layout("NDHWC")
+    steps.input().model().set_layout("NCDHW")
+    return steps.build()
 
 
 def export_graph(network: nn.Module, example: Tensor, folder: Path) -> Path:

@@ -15,11 +15,9 @@ from medtranslate.networks.inputs import NUM_CHANNELS
 from medtranslate.networks.lookup import LookupMap
 from medtranslate.networks.settings import GeneratorSettings
 
-FINE = {2: "n c (i a) (j b)", 3: "n c (i a) (j b) (k d)"}
-"""Voxels, by the number of axes along which the network convolves."""
-
-COARSE = {2: "n (c a b) i j", 3: "n (c a b d) i j k"}
-"""The same with the voxels of a block as channels: what the backbone sees."""
+_VOXELS = {2: "n c (i a) (j b)", 3: "n c (i a) (j b) (k d)"}
+_BLOCKS = {2: "n (c a b) i j", 3: "n (c a b d) i j k"}
+_SLAB = 8
 
 
 class Generator(nn.Module):
@@ -70,12 +68,24 @@ class Generator(nn.Module):
         Returns:
             Shape ``(n, 1, i, j, k)``, in the target's normalised unit.
         """
-        return self.predict_with(self.correct, source)
+        maps = self._map_channels(source)
+        return maps.mean(dim=1, keepdim=True) + self.correct(torch.cat([source, maps], dim=1))
 
     def predict_with(self, correct: Callable[[Tensor], Tensor], source: Tensor) -> Tensor:
-        """Predict with another way of computing :meth:`correct`, such as an exported graph."""
-        maps = self._map_channels(source)
-        return maps.mean(dim=1, keepdim=True) + correct(torch.cat([source, maps], dim=1))
+        """Predict with another way of computing :meth:`correct`, and tell the starting map.
+
+        Args:
+            correct: As :meth:`correct`, such as an exported graph.
+            source: As for :meth:`forward`.
+
+        Returns:
+            Shape ``(n, 2, i, j, k)``, float32: the prediction, and the starting map in it.
+        """
+        num, _, *shape = source.shape
+        found = source.new_empty(num, 2, *shape)
+        shown = self._show(source, start=found[:, 1:])
+        torch.add(found[:, 1:], correct(shown), out=found[:, :1])
+        return found
 
     def correct(self, inputs: Tensor) -> Tensor:
         """What is added to the starting map.
@@ -86,14 +96,15 @@ class Generator(nn.Module):
         Returns:
             Shape ``(n, 1, i, j, k)``, float32.
         """
-        return self.correct_with(self.head, inputs)
+        return self.go_through(self._correct, inputs)
 
-    def correct_with(self, head: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        """:meth:`correct` with another way of computing its last layer."""
+    def go_through(self, correct: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+        """Correct a volume as it is or, in 2.5d, slice by slice with the neighbours as channels."""
         if self.dimensions == 3:
-            return self._correct(head, inputs)
+            return correct(inputs).float()
         slices = rearrange(self._with_neighbours(inputs), "n c i j k -> (n k) c i j")
-        return rearrange(self._correct(head, slices), "(n k) c i j -> n c i j k", n=len(inputs))
+        corrected = correct(slices).float()
+        return rearrange(corrected, "(n k) c i j -> n c i j k", n=len(inputs))
 
     def begin(self, source: Tensor) -> Tensor:
         """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out."""
@@ -101,6 +112,22 @@ class Generator(nn.Module):
 
     def _map_channels(self, source: Tensor) -> Tensor:
         return torch.cat([self.lookup(source[:, :1]), self.rank_lookup(source[:, 1:])], dim=1)
+
+    def _show(self, source: Tensor, *, start: Tensor) -> Tensor:
+        """What :meth:`correct` takes, channels last in memory; ``start`` is filled on the way.
+
+        A slab at a time: each step passes over voxels that the processor still has at hand.
+        """
+        num, _, *shape = source.shape
+        shown = source.new_empty(num, *shape, 2 * NUM_CHANNELS)
+        depth = _SLAB if source.device.type == "cpu" else shape[0]
+        for first in range(0, shape[0], depth):
+            slab = slice(first, first + depth)
+            intensity, rank = source[:, :, slab].unbind(dim=1)
+            maps = self.lookup(intensity), self.rank_lookup(rank)
+            torch.stack([intensity, rank, *maps], dim=-1, out=shown[:, slab])
+            torch.add(*maps, out=start[:, 0, slab]).mul_(0.5)
+        return shown.movedim(-1, 1)
 
     def _with_neighbours(self, inputs: Tensor) -> Tensor:
         reach = self.settings.neighbour_slices // 2
@@ -111,12 +138,35 @@ class Generator(nn.Module):
         ]
         return torch.stack(neighbours, dim=2).flatten(1, 2)
 
-    def _correct(self, head: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-        fine, coarse = FINE[self.dimensions], COARSE[self.dimensions]
-        factors = dict.fromkeys("abd"[: self.dimensions], self.settings.stem_factor)
-        features = self.backbone(rearrange(inputs, f"{fine} -> {coarse}", **factors))
-        features = rearrange(features, f"{coarse} -> {fine}", **factors)
-        return head(torch.cat([features, inputs.to(features.dtype)], dim=1)).float()
+    def _correct(self, inputs: Tensor) -> Tensor:
+        factor = self.settings.stem_factor
+        features = to_voxels(self.backbone(to_blocks(inputs, factor)), factor)
+        corrected: Tensor = self.head(torch.cat([features, inputs.to(features.dtype)], dim=1))
+        return corrected
+
+
+def to_blocks(voxels: Tensor, factor: int) -> Tensor:
+    """The voxels of each block as channels.
+
+    Args:
+        voxels: Shape ``(n, c, i, j, k)`` or ``(n, c, i, j)``; also a kernel.
+        factor: Edge of a block in voxels.
+
+    Returns:
+        Sizes divided by ``factor``, and as many more channels, those of one channel side by side.
+    """
+    pattern = f"{_VOXELS[voxels.ndim - 2]} -> {_BLOCKS[voxels.ndim - 2]}"
+    return rearrange(voxels, pattern, **_edges(voxels, factor))
+
+
+def to_voxels(blocks: Tensor, factor: int) -> Tensor:
+    """Undo :func:`to_blocks`."""
+    pattern = f"{_BLOCKS[blocks.ndim - 2]} -> {_VOXELS[blocks.ndim - 2]}"
+    return rearrange(blocks, pattern, **_edges(blocks, factor))
+
+
+def _edges(volume: Tensor, factor: int) -> dict[str, int]:
+    return dict.fromkeys("abd"[: volume.ndim - 2], factor)
 
 
 def _remove_norm(backbone: nn.Module) -> None:

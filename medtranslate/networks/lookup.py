@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 NUM_BINS = 64
 """Nodes of the map; fixed, so that the shape of the weights does not depend on the data."""
@@ -33,12 +32,14 @@ class LookupMap(nn.Module):
     def forward(self, source: Tensor) -> Tensor:
         """Map every voxel; any shape in, the same shape out."""
         first, last = self.nodes[0], self.nodes[-1]
-        # In place, and one look at a table of values and rises: each step passes over all voxels.
+        # In place, and by the fastest of torch's gathers: each step passes over all voxels.
         position = (source.float() - first).mul_((NUM_BINS - 1) / (last - first))
         lower = position.clamp_(0, NUM_BINS - 1).int()
         rises = torch.cat([self.values[1:], self.values[-1:]]) - self.values
-        found = functional.embedding(lower, torch.stack([self.values, rises], dim=1))
-        return torch.addcmul(found[..., 0], found[..., 1], position.sub_(lower))
+        value, rise = (
+            table.index_select(0, lower.flatten()).view_as(lower) for table in (self.values, rises)
+        )
+        return torch.addcmul(value, rise, position.sub_(lower))
 
 
 def fit_lookup_map(

@@ -14,6 +14,7 @@ from medtranslate.inference.predict import plan_inference
 from medtranslate.inference.spread import measure_spread
 from medtranslate.metrics.calibration import Calibration, calibrate
 from medtranslate.networks.generator import Generator
+from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_generator
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.training_start import need_target, training_mask
@@ -90,10 +91,9 @@ def _measure(
         )
         views = predict_levelled_views(
             pipeline,
-            generator,
             fabric,
             name=name,
-            source=arrays.source,
+            inputs=make_inputs(arrays.source, arrays.mask),
             mask=arrays.mask,
             plan=plan,
             run=autocast_by(fabric, generator),

@@ -31,7 +31,7 @@ from medtranslate.workflows.run import RunResult, run_pipeline
 from medtranslate.workflows.run_scores import FOLDS_FILE, HASH_DIGITS, SPLIT_FILE, SPLIT_HASH_KEY
 from medtranslate.workflows.scored_case import ScoredCase
 from medtranslate.workflows.train import open_run
-from medtranslate.workflows.translate import TranslatedScan
+from medtranslate.workflows.translated_case import TranslatedScan
 from medtranslate.workflows.validate import Validation
 
 

@@ -26,7 +26,7 @@ from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, 
 from medtranslate.metrics.calibration import Calibration
 from medtranslate.networks.correction import CorrectionNetwork
 from medtranslate.networks.generator import Generator
-from medtranslate.networks.inputs import NUM_CHANNELS
+from medtranslate.networks.inputs import NUM_CHANNELS, make_inputs
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
 from medtranslate.preprocess.loading import voxels_of
@@ -59,6 +59,23 @@ class Prediction:
     plan: InferencePlan
     engine: Engine
     sd: Volume | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class GridPrediction:
+    """What a network predicts, on the model grid.
+
+    Attributes:
+        mean: Shape ``(1, i, j, k)``, normalised, on the CPU; the mean of all predictions.
+        sd: Their voxel-wise standard deviation, same shape; None if there is one.
+        plan: Whole volume or windows.
+        engine: What computed.
+    """
+
+    mean: Tensor
+    sd: Tensor | None
+    plan: InferencePlan
+    engine: Engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,10 +132,7 @@ class Translator:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
-        mean, sd, plan = self._predict_on_grid(prepared)
-        volume, num_clipped = self.restore(mean, prepared)
-        restored_sd = None if sd is None else self._restore_sd(sd, prepared)
-        return Prediction(volume, num_clipped, plan, self.choose_engine(prepared), restored_sd)
+        return self.bring_back(self._predict_prepared(prepared), prepared)
 
     def predict_normalised(self, prepared: Prepared) -> Tensor:
         """Predict as :meth:`predict` does, and stay on the model grid in the normalised unit.
@@ -130,16 +144,35 @@ class Translator:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
-        return self._predict_on_grid(prepared)[0]
+        return self._predict_prepared(prepared).mean
 
-    def _predict_on_grid(self, prepared: Prepared) -> tuple[Tensor, Tensor | None, InferencePlan]:
-        """The normalised prediction, its deviation if it is the mean of several, and the plan."""
-        views, plan = self._predict_views(prepared)
+    def _predict_prepared(self, prepared: Prepared) -> GridPrediction:
+        return self.predict_on_grid(prepared, make_inputs(prepared.source, prepared.mask))
+
+    def predict_on_grid(self, prepared: Prepared, inputs: Tensor) -> GridPrediction:
+        """The network's part of :meth:`predict`.
+
+        Args:
+            prepared: The scan.
+            inputs: What :func:`make_inputs` gives for it.
+
+        Raises:
+            CheckpointError: If the model predicts voxels that are not finite.
+            MemoryShortageError: If not even small windows fit the memory.
+        """
+        views, plan = self._predict_views(prepared, inputs)
+        engine = self.choose_engine(prepared)
         if self.calibration is None:
-            return views[0], None, plan
-        others = (one._predict_views(prepared, all_views=True)[0] for one in self.companions)
-        spread = measure_spread(chain(views, chain.from_iterable(others)))
-        return spread.mean, spread.sd, plan
+            return GridPrediction(views[0], None, plan, engine)
+        others = (one._predict_views(prepared, inputs, all_views=True) for one in self.companions)
+        spread = measure_spread(chain(views, *(more for more, _ in others)))
+        return GridPrediction(spread.mean, spread.sd, plan, engine)
+
+    def bring_back(self, found: GridPrediction, prepared: Prepared) -> Prediction:
+        """From the model grid to the source's own, in stored values."""
+        volume, num_clipped = self.restore(found.mean, prepared)
+        sd = None if found.sd is None else self._restore_sd(found.sd, prepared)
+        return Prediction(volume, num_clipped, found.plan, found.engine, sd)
 
     def _plan(self, prepared: Prepared) -> InferencePlan:
         i, j, k = prepared.source.shape[1:]
@@ -155,9 +188,9 @@ class Translator:
     def engines(self) -> Engines:
         """What can compute the generator's prediction."""
         return Engines(
-            self.generator,
+            self.generator.correct,
             lambda: CorrectionNetwork(self.generator).eval(),
-            lambda correct, source: self.generator.predict_with(correct, source),
+            self.generator.predict_with,
             num_channels=NUM_CHANNELS,
             num_exported_channels=2 * NUM_CHANNELS,
             divisor=self.pipeline.method.generator.divisor,
@@ -175,7 +208,7 @@ class Translator:
         return self.engines.choose((i, j, k), self.fabric.device, settings=settings)
 
     def _predict_views(
-        self, prepared: Prepared, *, all_views: bool = False
+        self, prepared: Prepared, inputs: Tensor, *, all_views: bool = False
     ) -> tuple[list[Tensor], InferencePlan]:
         """Normalised predictions on the model grid, the plain one first, and how they were made."""
         count = None if all_views or self.calibration is not None else 1
@@ -183,10 +216,9 @@ class Translator:
         def attempt(plan: InferencePlan) -> list[Tensor]:
             views = predict_levelled_views(
                 self.pipeline,
-                self.generator,
                 self.fabric,
                 name=prepared.name,
-                source=prepared.source,
+                inputs=inputs,
                 mask=prepared.mask,
                 plan=plan,
                 run=self.choose_engine(prepared).run,

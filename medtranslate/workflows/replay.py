@@ -22,7 +22,7 @@ from medtranslate.workflows.ensemble import add_uncertainty
 from medtranslate.workflows.found_inputs import need_input
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.progress import Progress
-from medtranslate.workflows.translate import translate_prepared
+from medtranslate.workflows.translated_case import translate_case
 
 _WHAT = "replay"
 
@@ -86,7 +86,7 @@ def _replay(
     )
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / "again.nii.gz"
-        translate_prepared(translator, case, translator.prepare(case), again)
+        translate_case(translator, case, again)
         found = hash_scan(again) or "nothing readable"
     return compare_hashes(path.name, _WHAT, sidecar[VOXELS_KEY], found)
 

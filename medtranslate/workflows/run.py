@@ -22,7 +22,8 @@ from medtranslate.workflows.model_card import write_scores
 from medtranslate.workflows.processes import find_processes
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train_in_locked
-from medtranslate.workflows.translate import TranslatedScan, Translation, translate_cases
+from medtranslate.workflows.translate import Translation, translate_cases
+from medtranslate.workflows.translated_case import TranslatedScan
 from medtranslate.workflows.validate import Validation, score_cases
 from medtranslate.workflows.validation_choices import ValidationChoices
 

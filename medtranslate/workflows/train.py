@@ -368,6 +368,5 @@ class _Validation:
                 settings=self._pipeline.inference,
                 divisor=self._pipeline.method.generator.divisor,
             )
-        return level_image(
-            self._pipeline, method.generator, prediction, inputs=inputs, mask=arrays.mask
-        )
+        start = method.generator.begin(inputs[None])[0]
+        return level_image(self._pipeline, prediction, start=start, mask=arrays.mask)

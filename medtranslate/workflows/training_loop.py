@@ -109,6 +109,12 @@ class TrainingLoop:
             except StopRequested as request:
                 self._save()
                 raise StopRequested(request.signal, self._describe_stop()) from None
+        if self._state.best_step == 0 < self._state.step:
+            _LOGGER.warning(
+                "the training did not help: no weights scored better on the validation scans than"
+                " those it started from, which are kept. Train for longer, or with another"
+                " method.optimiser.learning_rate"
+            )
         return self._best
 
     def _train(self, watch: StopWatch) -> None:

@@ -110,5 +110,6 @@ def _training_case(
 ) -> TrainingCase:
     inputs = make_inputs(arrays.source, arrays.mask)
     mask = training_mask(arrays)
-    target = level_image(pipeline, start, need_target(arrays, name), inputs=inputs, mask=mask)
+    begun = start.begin(inputs[None])[0]
+    target = level_image(pipeline, need_target(arrays, name), start=begun, mask=mask)
     return TrainingCase(inputs[:1], inputs[1:], target.clone(), mask, name)

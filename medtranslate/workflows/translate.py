@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,57 +20,34 @@ from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import (
     read_volume,
     sidecar_path,
-    write_volume,
 )
 from medtranslate.io.documents import read_document
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
-from medtranslate.preprocess.preparation import Prepared
 from medtranslate.provenance import hash_volume
 from medtranslate.watermark import describe_watermark, recorded_identity
-from medtranslate.workflows.deviation import describe_deviation, deviation_path
+from medtranslate.workflows.deviation import deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
-from medtranslate.workflows.marking import DESCRIPTION, describe_made, describe_mark
+from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.origin import Origin
 from medtranslate.workflows.outputs import (
     describe_dataset,
-    drop_stale_deviation,
     is_scan_file,
     plan_outputs,
 )
-from medtranslate.workflows.prediction import Prediction, Translator
+from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.sidecars import describe_departures, describe_prediction
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.status import write_done, write_failed
-from medtranslate.workflows.watermarking import mark_prediction, with_watermark
-
-
-@dataclass(frozen=True)
-class TranslatedScan:
-    """What became of one source.
-
-    Attributes:
-        case: Its name.
-        source: The scan that went in.
-        output: The synthetic scan; None if it failed.
-        error: Why it failed; None if it did not.
-        num_clipped: CT voxels that were set to the ends of the CT range.
-        kept: Whether it was there already and still fits the model.
-        warnings: How the source differs from the training scans; empty if kept.
-        deviation: The standard deviations of the prediction; None if not asked for.
-        how: How it was computed and why so; empty if kept.
-    """
-
-    case: str
-    source: Path
-    output: Path | None
-    error: str | None = None
-    num_clipped: int = 0
-    kept: bool = False
-    warnings: tuple[str, ...] = ()
-    deviation: Path | None = None
-    how: str = ""
+from medtranslate.workflows.translated_case import (
+    ReadyCase,
+    TranslatedScan,
+    finish_case,
+    make_ready,
+    translate_case,
+    write_predicted,
+)
+from medtranslate.workflows.watermarking import with_watermark
 
 
 @dataclass(frozen=True)
@@ -256,16 +234,17 @@ def record_scan(out: Path, scan: TranslatedScan) -> None:
 def _translate_only(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
     """The only scan there is; what is wrong with it is raised."""
     for case, path in jobs:
-        yield translate_prepared(translator, case, translator.prepare(case), path)
+        yield translate_case(translator, case, path)
 
 
 def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
-    """In order; while one is predicted, the next is prepared and the one before is written."""
-    ahead = work_ahead(translator.prepare, [case for case, _ in jobs], depth=1)
-    with closing(ahead), ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+    """In order; while the network predicts one, the next is made ready and the last finished."""
+    cases = [case for case, _ in jobs]
+    ahead = work_ahead(partial(make_ready, translator), cases, depth=1)
+    with closing(ahead), ThreadPoolExecutor(1, thread_name_prefix="finish") as finisher:
         before: Callable[[], TranslatedScan] | None = None
-        for (case, path), prepared in zip(jobs, ahead, strict=True):
-            now = _predict_and_submit(translator, case, path, prepared, writer)
+        for job, ready in zip(jobs, ahead, strict=True):
+            now = _predict_and_submit(translator, job, ready, finisher)
             if before is not None:
                 yield before()
             before = now
@@ -274,144 +253,28 @@ def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[Tra
 
 
 def _predict_and_submit(
-    translator: Translator,
-    case: Case,
-    path: Path,
-    prepared: Future[Prepared],
-    writer: ThreadPoolExecutor,
+    translator: Translator, job: Job, ready: Future[ReadyCase], finisher: ThreadPoolExecutor
 ) -> Callable[[], TranslatedScan]:
-    """Predict and have the result written; waits for that and gives what became of the scan."""
+    """Predict and have the rest done; waits for that and gives what became of the scan."""
+    case, path = job
 
     def fail(error: MedTranslateError) -> TranslatedScan:
         return TranslatedScan(case.name, case.source, None, error=str(error))
 
     try:
-        predicted = predict_case(translator, case, prepared.result())
+        found = ready.result().predict_by(translator)
     except MedTranslateError as error:
         failed = fail(error)
         return lambda: failed
-    written = writer.submit(write_predicted, translator, case, predicted, path)
 
-    def wait() -> TranslatedScan:
+    def finish() -> TranslatedScan:
         try:
-            return written.result()
+            predicted = finish_case(translator, case, ready.result(), found)
+            return write_predicted(translator, case, predicted, path)
         except MedTranslateError as error:
             return fail(error)
 
-    return wait
-
-
-@dataclass(frozen=True, eq=False)
-class PredictedCase:
-    """A prediction that is not written yet.
-
-    Attributes:
-        prediction: On the source's own grid.
-        sidecar: Plain data that describes it.
-        warnings: How the source differs from the training scans.
-    """
-
-    prediction: Prediction
-    sidecar: Mapping[str, Any]
-    warnings: tuple[str, ...]
-
-
-def predict_case(translator: Translator, case: Case, prepared: Prepared) -> PredictedCase:
-    """Predict one case and describe what came of it.
-
-    Raises:
-        CheckpointError: If the model cannot be used for this scan, or does not say what it knows.
-        VolumeReadError: If the source cannot be used.
-        VolumeWriteError: If the prediction cannot carry the watermark that is asked for.
-        GeometryError: If it cannot be placed.
-    """
-    departures = translator.compare_with_training(prepared)
-    prediction, watermark = mark_prediction(translator, translator.predict(prepared))
-    sidecar = describe_prediction(translator, case, prepared, prediction) | watermark
-    sidecar["ComparedWithTraining"] = describe_departures(departures)
-    warnings = tuple(one.warning for one in departures if one.outside)
-    return PredictedCase(prediction, sidecar, warnings)
-
-
-def translate_prepared(
-    translator: Translator, case: Case, prepared: Prepared, path: Path
-) -> TranslatedScan:
-    """Make one synthetic scan and its sidecar, and its standard deviations if it has them.
-
-    Raises:
-        CheckpointError: If the model cannot be used for this scan, or does not say what it knows.
-        VolumeReadError: If the source cannot be used.
-        GeometryError: If it cannot be placed.
-        VolumeWriteError: If the result cannot be written.
-    """
-    return write_predicted(translator, case, predict_case(translator, case, prepared), path)
-
-
-def write_predicted(
-    translator: Translator, case: Case, predicted: PredictedCase, path: Path
-) -> TranslatedScan:
-    """Write what was predicted and its sidecar, and the standard deviations if it has them.
-
-    Raises:
-        VolumeWriteError: If the result cannot be written.
-    """
-    prediction, sidecar = predicted.prediction, dict(predicted.sidecar)
-    deviation = _write_deviation(translator, prediction, path, sidecar)
-    if deviation is None:
-        drop_stale_deviation(path)
-    else:
-        sidecar |= {"MeanOf": describe_views(translator), "StandardDeviation": deviation.name}
-    write_volume(
-        path,
-        prediction.volume,
-        sidecar=sidecar,
-        description=DESCRIPTION,
-        mark=_describe_mark(translator),
-    )
-    return TranslatedScan(
-        case.name,
-        case.source,
-        path,
-        num_clipped=prediction.num_clipped,
-        warnings=predicted.warnings,
-        deviation=deviation,
-        how=_describe_computation(translator, prediction),
-    )
-
-
-def _describe_computation(translator: Translator, prediction: Prediction) -> str:
-    """One line: whole volume or windows, engine, precision, and why."""
-    plan, engine = prediction.plan, prediction.engine
-    sizes = "" if plan.window is None else "x".join(map(str, plan.window))
-    region = f"windows of {sizes} voxels" if sizes else "whole volume at once"
-    if plan.reduced:
-        region += " (planned larger; the memory did not suffice)"
-    if translator.windows_matter(plan):
-        region += " (of which each is normalised by itself: the whole volume would differ)"
-    return f"{region}, {engine.name} in {engine.precision}: {engine.why}"
-
-
-def _write_deviation(
-    translator: Translator, prediction: Prediction, path: Path, sidecar: Mapping[str, Any]
-) -> Path | None:
-    if prediction.sd is None or translator.calibration is None:
-        return None
-    beside = deviation_path(path)
-    described = describe_deviation(
-        sidecar, translator.calibration, views=describe_views(translator), prediction=path
-    )
-    write_volume(
-        beside,
-        prediction.sd,
-        sidecar=described,
-        description=DESCRIPTION,
-        mark=_describe_mark(translator),
-    )
-    return beside
-
-
-def _describe_mark(translator: Translator) -> dict[str, Any]:
-    return describe_mark(model_sha256=translator.model.sha256, pipeline=translator.pipeline.name)
+    return finisher.submit(finish).result
 
 
 def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:

@@ -20,13 +20,12 @@ from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate import (
-    TranslatedScan,
     Translation,
     find_kept_scan,
     record_scan,
     sign_translation,
-    translate_prepared,
 )
+from medtranslate.workflows.translated_case import TranslatedScan, translate_case
 from medtranslate.workflows.watermarking import with_watermark
 
 
@@ -173,8 +172,7 @@ def _translate_one(scan: ScanToTranslate) -> TranslatedScan:
             "the worker finds another watermark key than was asked for; do all machines see the"
             " same settings folder?"
         )
-    prepared = translator.prepare(scan.case)
-    return translate_prepared(translator, scan.case, prepared, scan.path)
+    return translate_case(translator, scan.case, scan.path)
 
 
 @lru_cache(maxsize=1)

@@ -15,12 +15,8 @@ from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.regions import read_regions
 from medtranslate.workflows.sources import collect_cases
-from medtranslate.workflows.translate import (
-    TranslatedScan,
-    Translation,
-    predict_case,
-    sign_translation,
-)
+from medtranslate.workflows.translate import Translation, sign_translation
+from medtranslate.workflows.translated_case import TranslatedScan, predict_case
 from medtranslate.workflows.watermarking import with_watermark
 
 try:
@@ -117,7 +113,7 @@ def translate_series(
     source = read_series(case.source)
     folder = plan_folder(source, translator.target_suffix, out)
     masks = read_regions(regions, source.volume.geometry)
-    predicted = predict_case(translator, case, translator.prepare(case))
+    predicted = predict_case(translator, case)
     prediction = predicted.prediction
     series = write_folder(
         folder,

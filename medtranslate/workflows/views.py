@@ -12,18 +12,16 @@ from medtranslate.errors import CheckpointError
 from medtranslate.inference.predict import InferencePlan, predict_with_plan
 from medtranslate.inference.spread import predict_views
 from medtranslate.networks.generator import Generator
-from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.levelled import level_image
 
 
 def predict_levelled_views(
     pipeline: Pipeline,
-    generator: Generator,
     fabric: Fabric,
     *,
     name: str,
-    source: Tensor,
+    inputs: Tensor,
     mask: Tensor,
     plan: InferencePlan,
     run: Callable[[Tensor], Tensor],
@@ -32,13 +30,12 @@ def predict_levelled_views(
 
     Args:
         pipeline: The job the generator was trained by.
-        generator: On the device of ``fabric``.
         fabric: Device and precision.
         name: Names the case in messages.
-        source: Shape ``(1, i, j, k)``, normalised, RAS+.
-        mask: Same shape, above 0 inside the patient.
+        inputs: Shape ``(2, i, j, k)``, RAS+, from :func:`make_inputs`.
+        mask: Shape ``(1, i, j, k)``, above 0 inside the patient.
         plan: Whole volume or windows.
-        run: What computes: the generator, or an engine that stands for it.
+        run: What computes: as :meth:`Generator.predict_with`, or an engine that stands for it.
 
     Yields:
         Shape ``(1, i, j, k)``, normalised, on the CPU: the plain prediction, then the mirrored one
@@ -51,26 +48,24 @@ def predict_levelled_views(
 
     def predict(shown: Tensor) -> Tensor:
         normalised = predict_with_plan(run, shown, plan=plan, divisor=divisor)
-        finite = torch.isfinite(normalised)
-        if not bool(finite.all()):
-            bad = finite.numel() - int(finite.count_nonzero())
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(normalised))).all()):
+            bad = normalised[0].numel() - int(torch.isfinite(normalised[0]).count_nonzero())
             raise CheckpointError(
                 f"{name}: the model predicts {bad:,} voxels that are not finite; it cannot be used"
                 " for this scan"
             )
         return normalised
 
-    inputs = fabric.to_device(make_inputs(source, mask))
-    for view in predict_views(predict, inputs, mirrored=pipeline.is_mirrored):
-        yield level_image(pipeline, generator, view, inputs=inputs, mask=mask)
+    shown = fabric.to_device(inputs)
+    for image, start in predict_views(predict, shown, mirrored=pipeline.is_mirrored):
+        yield level_image(pipeline, image[None], start=start[None], mask=mask)
 
 
 def autocast_by(fabric: Fabric, generator: Generator) -> Callable[[Tensor], Tensor]:
-    """The generator in the precision of ``fabric``."""
+    """The generator in the precision of ``fabric``, as :meth:`Generator.predict_with` answers."""
 
     def run(shown: Tensor) -> Tensor:
         with fabric.autocast():
-            prediction: Tensor = generator(shown)
-        return prediction
+            return generator.predict_with(generator.correct, shown)
 
     return run

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import subprocess
 import sys
 import tempfile
@@ -73,8 +74,9 @@ def main() -> None:
         "training": lambda: _measure_training(2 if quick else 12),
         "preparation": lambda: _measure_preparation(repeats),
         "scoring": lambda: measure_scoring(repeats),
-        "file to file": lambda: measure_translation(
-            shape, scans=2 if quick else 4, repeats=repeats
+        "file to file": partial(_measure_files, shape, quick, repeats),
+        "file to file, twice the channels": partial(
+            _measure_files, shape, quick, repeats, channels=32
         ),
         "start": lambda: _measure_start(repeats),
         "growth": lambda: _measure_growth(quick),
@@ -107,7 +109,7 @@ def _our_generator() -> tuple[nn.Module, Engines, int, int]:
     generator = Generator(GeneratorSettings()).eval()
     nn.init.normal_(generator.head.weight, std=0.05)
     exported = CorrectionNetwork(generator).eval()
-    engines = _engines(generator, exported, generator.predict_with, channels=(2, 4))
+    engines = _engines(generator.correct, exported, generator.predict_with, channels=(2, 4))
     return generator, engines, 2, generator.settings.divisor
 
 
@@ -121,14 +123,14 @@ NETWORKS = {"default generator": _our_generator, "BasicUNet 5.75 M": _basic_unet
 
 
 def _engines(
-    network: nn.Module,
+    convolve: Callable[[Tensor], Tensor],
     exported: nn.Module,
     predict_with: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor],
     *,
     channels: tuple[int, int],
 ) -> Engines:
     return Engines(
-        network,
+        convolve,
         lambda: exported,
         predict_with,
         num_channels=channels[0],
@@ -177,13 +179,22 @@ def _measure_inference(
     times |= alternate({"MONAI SlidingWindowInferer": slide}, repeats=1, warm_up=False)
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         network(source[None, :, :96, :96, :96])
-    share = counter.get_total_flops() / 96**3 * source[0].numel()
+    a_voxel = counter.get_total_flops() / 96**3 / rate / 1e12
+    padded = [-(-size // divisor) * divisor for size in shape]
     return {
         "shape": list(shape),
         "engine": engine.to_json() | {"Why": engine.why},
         "seconds": times,
-        "seconds_at_the_convolution_rate": share / rate / 1e12,
+        "seconds_at_the_convolution_rate": a_voxel * math.prod(shape),
+        "padded": padded,
+        "seconds_at_the_convolution_rate_padded": a_voxel * math.prod(padded),
     }
+
+
+def _measure_files(
+    shape: tuple[int, int, int], quick: bool, repeats: int, *, channels: int = 16
+) -> dict[str, Any]:
+    return measure_translation(shape, scans=2 if quick else 4, repeats=repeats, channels=channels)
 
 
 def _measure_training(num_steps: int) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.train import train
-from medtranslate.workflows.translate import predict_case, translate_cases, write_predicted
+from medtranslate.workflows.translate import translate_cases
+from medtranslate.workflows.translated_case import finish_case, make_ready, write_predicted
 
 ROOT = Path(__file__).resolve().parents[2]
 ANAT = ROOT / "sample_data" / "sub-phantom01" / "anat"
@@ -31,11 +32,14 @@ _TWO_UPDATES = [
 ]  # fmt: skip
 
 
-def measure_translation(shape: tuple[int, int, int], *, scans: int, repeats: int) -> dict[str, Any]:
+def measure_translation(
+    shape: tuple[int, int, int], *, scans: int, repeats: int, channels: int
+) -> dict[str, Any]:
     """Seconds a scan: read, prepared, predicted, undone and written; the network's own; stages."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", _TWO_UPDATES)
+        changes = [*_TWO_UPDATES, f"method.generator.channels={channels}"]
+        pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", changes)
         train(pipeline, [ROOT / "sample_data"], work / "run")
         translator = load_translator(work / "run")
         sources = [_write_large(work / f"sub-{n}_T1w.nii.gz", shape) for n in range(scans)]
@@ -65,13 +69,13 @@ def measure_translation(shape: tuple[int, int, int], *, scans: int, repeats: int
 def _time_stages(translator: Translator, case: Any, out: Path) -> dict[str, float]:
     """Of one scan, one after another."""
     times = [time.perf_counter()]
-    prepared = translator.prepare(case)
+    ready = make_ready(translator, case)
     times.append(time.perf_counter())
-    predicted = predict_case(translator, case, prepared)
+    found = ready.predict_by(translator)
     times.append(time.perf_counter())
-    write_predicted(translator, case, predicted, out)
+    write_predicted(translator, case, finish_case(translator, case, ready, found), out)
     times.append(time.perf_counter())
-    names = "reading and preparing, alone", "predicting and undoing, alone", "writing, alone"
+    names = "reading and preparing, alone", "predicting, alone", "undoing and writing, alone"
     return {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
 
 

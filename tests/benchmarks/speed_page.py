@@ -63,11 +63,14 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
         lines.append(f"| {way} | {span} | {time['median'] / ours:.1f} |")
     if "engine" in part:
         engine, bound = part["engine"], part["seconds_at_the_convolution_rate"]
+        whole = part["seconds_at_the_convolution_rate_padded"]
         lines += [
             "",
             f"Shape {'x'.join(map(str, part['shape']))}; {engine['Engine']} in"
             f" {engine['Precision']} ({engine['Why']}). At the convolution rate of this run its"
-            f" operations need {bound:.3g} s: ours takes {ours / bound:.1f} times that.",
+            f" operations need {bound:.3g} s: ours takes {ours / bound:.2f} times that. Padded to"
+            f" {'x'.join(map(str, part['padded']))}, which is what the network takes, they need"
+            f" {whole:.3g} s: {ours / whole:.2f} times.",
         ]
     elif "shape" in part:
         shape, ratio = "x".join(map(str, part["shape"])), times["file to file"]["median"] / ours

@@ -31,7 +31,8 @@ from medtranslate.workflows.simulate import Simulation
 from medtranslate.workflows.simulate_cohort import CohortSimulation, SimulatedPerson
 from medtranslate.workflows.sizing import Sizing
 from medtranslate.workflows.training_cost import TrainingCost
-from medtranslate.workflows.translate import TranslatedScan, Translation
+from medtranslate.workflows.translate import Translation
+from medtranslate.workflows.translated_case import TranslatedScan
 from medtranslate.workflows.validate import Validation
 from medtranslate.workflows.validate_cohort import CohortValidation
 

@@ -21,10 +21,24 @@ def test_a_graph_computes_what_torch_computes_at_any_shape(tmp_path):
     network = build_network()
     graph = Graph(export_graph(network, torch.rand(1, 1, 4, 5, 6), tmp_path), precision="fp32")
 
-    for shape in ((1, 1, 9, 7, 8), (2, 1, 4, 12, 5), (1, 1, 9, 7, 8)):
-        source = torch.rand(shape)
-        with torch.inference_mode():
-            torch.testing.assert_close(graph(source), network(source), rtol=0, atol=1e-5)
+    shapes = (1, 1, 9, 7, 8), (2, 1, 4, 12, 5), (1, 1, 9, 7, 8), (1, 1, 9, 7, 8)
+    sources = [torch.rand(shape) for shape in shapes]
+    with torch.inference_mode():
+        found = [graph(source) for source in sources]  # a later call changes none of them
+        expected = [network(source) for source in sources]
+
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_order_of_the_memory_does_not_matter(memory_format, tmp_path):
+    torch.manual_seed(0)
+    network = nn.Conv3d(3, 2, 3, padding=1).eval()
+    graph = Graph(export_graph(network, torch.rand(1, 3, 4, 5, 6), tmp_path), precision="fp32")
+    source = torch.rand(1, 3, 6, 7, 8).contiguous(memory_format=memory_format)
+
+    with torch.inference_mode():
+        torch.testing.assert_close(graph(source), network(source), rtol=0, atol=1e-5)
 
 
 def test_an_export_is_done_once_for_each_set_of_weights(tmp_path, monkeypatch):

@@ -24,7 +24,8 @@ torch.manual_seed(0)
 generator = Generator(GeneratorSettings(channels=8, blocks=(1, 1, 1))).eval()
 divisor = generator.settings.divisor
 engines = Engines(
-    generator, lambda: CorrectionNetwork(generator).eval(), generator.predict_with, num_channels=2,
+    generator.correct, lambda: CorrectionNetwork(generator).eval(), generator.predict_with,
+    num_channels=2,
     num_exported_channels=4, divisor=divisor, autocast=nullcontext, folder=Path(sys.argv[2]),
 )
 settings = InferenceSettings(engine=engine, memory_gb=4.0, overlap=0.1)

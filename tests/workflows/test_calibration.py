@@ -9,6 +9,7 @@ from medtranslate.data.cases import find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import CheckpointError
 from medtranslate.metrics.calibration import LEVELS, calibrate
+from medtranslate.networks.inputs import make_inputs
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.calibration import (
     UNCERTAINTY_KEY,
@@ -40,10 +41,15 @@ def save_with(trained, folder, value):
     return load_model(folder)
 
 
+def predict_views(translator, prepared):
+    inputs = make_inputs(prepared.source, prepared.mask)
+    return translator._predict_views(prepared, inputs, all_views=True)[0]
+
+
 def test_training_stores_the_factors_of_its_best_weights(trained, validator):
     """By hand: the generator both ways on person 03, against the target inside the mask."""
     translator, prepared = validator
-    views, _ = translator._predict_views(prepared, all_views=True)
+    views = predict_views(translator, prepared)
     inside = prepared.mask.numpy() * prepared.seen.numpy() > 0
     stacked = torch.stack(views).numpy()
     error = np.abs(stacked.mean(axis=0) - prepared.target.numpy())
@@ -62,7 +68,7 @@ def test_training_stores_the_factors_of_its_best_weights(trained, validator):
 def test_its_intervals_cover_the_validation_people_as_promised(trained, validator):
     translator, prepared = validator
     stored = read_calibration(load_model(trained))
-    views = torch.stack(translator._predict_views(prepared, all_views=True)[0])
+    views = torch.stack(predict_views(translator, prepared))
     inside = prepared.mask.numpy() * prepared.seen.numpy() > 0
     error = np.abs(views.mean(dim=0).numpy() - prepared.target.numpy())[inside]
     sd = views.std(dim=0, correction=0).numpy()[inside]

@@ -24,6 +24,8 @@ from medtranslate.workflows.translate import translate, translate_cases
 from medtranslate.workflows.validate import validate
 from medtranslate.workflows.validation_choices import ValidationChoices
 
+from .stand_in import StandIn
+
 FIRST_AXIS = 2  # of a batch (n, c, i, j, k)
 
 
@@ -38,12 +40,12 @@ def make_leaning(trained, make_pipeline):
     def build(*, slope=0.05, **changes):
         translator = load_translator(trained)
 
-        def generator(shown):
+        def lean(shown):
             ramp = shown.new_ones(shown.shape[FIRST_AXIS]).cumsum(0)
-            return shown[:, :1] + slope * ramp[None, None, :, None, None]
+            return shown + slope * ramp[None, None, :, None, None]
 
         pipeline = make_pipeline(**{"preprocess": {"target_intensity": {"name": "none"}}} | changes)
-        return replace(translator, pipeline=pipeline, generator=generator)
+        return replace(translator, pipeline=pipeline, generator=StandIn(lean))
 
     return build
 
@@ -126,7 +128,7 @@ def test_a_companion_that_predicts_otherwise_adds_to_the_deviation(make_leaning,
     """Symmetric models that differ by a constant d: mean in the middle, deviation d / 2."""
     one = add_uncertainty(make_leaning(slope=0.0))
     companion = make_leaning(slope=0.0)
-    shifted = replace(companion, generator=lambda shown: companion.generator(shown) + 0.4)
+    shifted = replace(companion, generator=StandIn(lambda shown: shown + 0.4))
 
     found = predict(replace(one, companions=(shifted,)), t1w(cohort, "04"))
 

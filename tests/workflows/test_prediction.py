@@ -14,17 +14,10 @@ from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import CT_SCALE, IntensityScale
 from medtranslate.workflows.prediction import estimate_memory, load_translator
 
+from .stand_in import StandIn
+
 PLAIN = {"source_intensity": {"name": "none"}, "target_intensity": {"name": "none"}}
 STORED_UNIT = IntensityScale(0.0, 1.0)
-
-
-class CopyIntensity:
-    """A generator that predicts what it is shown, and starts from it."""
-
-    def __call__(self, source):
-        return source[:, :1]
-
-    begin = __call__
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +32,7 @@ def identity(translator, make_pipeline):
     def build(*, scale=STORED_UNIT, inference=None, **preprocess):
         pipeline = make_pipeline(preprocess=preprocess, inference=inference or {})
         model = replace(translator.model, scale=scale)
-        return replace(translator, model=model, pipeline=pipeline, generator=CopyIntensity())
+        return replace(translator, model=model, pipeline=pipeline, generator=StandIn())
 
     return build
 
@@ -87,7 +80,7 @@ def test_ct_is_in_hu_clipped_and_air_outside_the_patient(identity, make_volume, 
     volume = make_volume()
     translator = identity(scale=CT_SCALE, target_intensity={"name": "window"})
     translator = replace(
-        translator, generator=lambda source: functional.threshold(source[:, :1], 0.9, -0.2)
+        translator, generator=StandIn(lambda shown: functional.threshold(shown, 0.9, -0.2))
     )  # bright voxels stay, the rest falls below the CT range
 
     result = translator.predict(translator.prepare(case_of(volume, tmp_path)))
@@ -119,7 +112,7 @@ def test_the_baselines_lie_on_the_same_grid_and_leave_the_same_background(transl
 
 def test_a_model_that_predicts_nonsense_is_named(identity, make_volume, tmp_path):
     translator = identity(**PLAIN)
-    translator = replace(translator, generator=lambda source: source[:, :1] / 0)
+    translator = replace(translator, generator=StandIn(lambda shown: shown / 0))
 
     with pytest.raises(CheckpointError, match=r"01: the model predicts .* not finite"):
         translator.predict(translator.prepare(case_of(make_volume(), tmp_path)))
@@ -175,14 +168,13 @@ def test_a_model_without_histogram_cannot_show_that_baseline(trained, tmp_path):
 
 
 def test_windows_that_the_memory_made_smaller_are_recorded(identity, make_volume, tmp_path):
-    class Greedy(CopyIntensity):
-        def __call__(self, source):
-            if source.shape[2:].numel() > 64 * 64 * 64:
-                raise RuntimeError("std::bad_alloc")
-            return source[:, :1]
+    def refuse_large(shown):
+        if shown.shape[2:].numel() > 64 * 64 * 64:
+            raise RuntimeError("std::bad_alloc")
+        return shown
 
     volume = make_volume(shape=(120, 52, 50))
-    translator = replace(identity(**PLAIN), generator=Greedy())
+    translator = replace(identity(**PLAIN), generator=StandIn(refuse_large))
 
     prediction = translator.predict(translator.prepare(case_of(volume, tmp_path)))
 

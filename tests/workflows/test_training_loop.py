@@ -35,7 +35,7 @@ class Notes(NoProgress):
         self.seen.append(self._reads.count)
 
 
-def nobody_validates(method):
+def nobody_validates(_):
     return {}, None
 
 
@@ -129,3 +129,15 @@ def test_too_many_skipped_updates_end_it_and_the_one_too_many_is_named(every, tm
         loop.run(resume=False)
 
     assert len(read_table(tmp_path / "logs" / "skipped.csv")) == 3
+
+
+@pytest.mark.parametrize(("psnrs", "helped"), [([20, 19], False), ([20, 21], True), ([], True)])
+def test_a_training_that_did_not_help_says_so(psnrs, helped, tmp_path, caplog):
+    scores = iter(psnrs)
+
+    def validate(_):
+        return ({"psnr": next(scores), "ssim": 0.5} if psnrs else {}), None
+
+    build_loop(tmp_path, validate=validate).run(resume=False)
+
+    assert ("the training did not help" in caplog.text) == (not helped)
