@@ -90,6 +90,12 @@ class TrainingSettings(Settings):
         description="auto: on a GPU, before a training of ten minutes or more, torch.compile is"
         " measured and used where updates are faster by it.",
     )
+    sharding: Literal["none", "full"] = Field(
+        "none",
+        description="none: each of several processes holds the whole network. full: each holds a"
+        " part of its weights, gradients, moments and average, and layers are put together as they"
+        " compute; for networks too large for one GPU. Checkpoints and results are the same.",
+    )
     max_skipped: int = Field(
         200, ge=1, description="Training stops after this many updates with non-finite gradients."
     )
@@ -165,6 +171,8 @@ class Pipeline(Settings):
         self._speaks_of_visits()
         if self.is_progression and self.train is not None and self.train.min_steps is not None:
             raise ValueError("train.min_steps goes with methods that turn a contrast into another")
+        if self.is_progression and self.is_sharded:
+            raise ValueError("train.sharding goes with methods that turn a contrast into another")
         asked = self.evaluation
         if self.is_progression and (asked.uncertainty or asked.audit or asked.downstream):
             raise ValueError(
@@ -275,6 +283,11 @@ class Pipeline(Settings):
                 f"'{self.name}': method {self.method.name} is fitted; it has no updates to make"
             )
         return self.train
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each of several processes holds a part of the weights in training."""
+        return self.train is not None and self.train.sharding == "full"
 
     @property
     def effort(self) -> str:

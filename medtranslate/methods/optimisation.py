@@ -9,9 +9,11 @@ import torch
 from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from medtranslate.losses import LossSettings, reconstruction_loss
 from medtranslate.methods.averaging import AveragedWeights
+from medtranslate.methods.sharding import gather, load_whole, share_out, take_part
 from medtranslate.networks.generator import Generator
 from medtranslate.settings import Settings
 
@@ -48,16 +50,17 @@ class GuardedOptimiser:
         betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         """Set the network up on the device of ``fabric``; use :attr:`network` from then on."""
-        optimiser = torch.optim.AdamW(
-            network.parameters(),
+        self.network: Any = fabric.setup_module(network)  # Fabric's wrapper; acts as the network
+        # After the network, whose weights are others once they are shared out.
+        self._adamw = torch.optim.AdamW(
+            self.network.parameters(),
             lr=learning_rate,
             weight_decay=weight_decay,
             betas=betas,
             fused=True,
         )
         self._fabric = fabric
-        self._adamw = optimiser
-        self.network, self._optimiser = fabric.setup(network, optimiser)
+        self._optimiser: Any = fabric.setup_optimizers(self._adamw)  # declared as one or several
         self._learning_rate = learning_rate
         self._max_gradient_norm = max_gradient_norm
         self.num_skipped = torch.zeros((), device=fabric.device)
@@ -75,6 +78,7 @@ class GuardedOptimiser:
         mean = average_over_processes(self._fabric, loss.detach())
         self._fabric.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         left_out = 1 - (torch.isfinite(mean) & torch.isfinite(norm)).float()
         # The name is that of mixed precision, whose scaler leaves updates out in this way too.
         self._adamw.found_inf = left_out  # type: ignore[attr-defined]  # torch declares none
@@ -86,14 +90,14 @@ class GuardedOptimiser:
         """Weights, moments and the counter."""
         moments = self._optimiser.state_dict()["state"]
         return {
-            "network": self.network.state_dict(),
-            "moments": {str(number): entry for number, entry in moments.items()},
+            "network": gather(self.network.state_dict()),
+            "moments": {str(number): gather(entry) for number, entry in moments.items()},
             "num_skipped": int(self.num_skipped),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave."""
-        self.network.load_state_dict(state["network"])
+        load_whole(self.network, state["network"])
         complete = self._optimiser.state_dict()
         parameters = list(self.network.parameters())
         complete["state"] = {
@@ -115,7 +119,7 @@ def average_over_processes(fabric: Fabric, value: Tensor) -> Tensor:
 def _lay_out_like(parameter: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:
     """Moments in the memory order of their weights: fused AdamW pairs them as they lie."""
     return {
-        name: torch.empty_like(parameter).copy_(moment)
+        name: torch.empty_like(parameter).copy_(take_part(moment, parameter))
         if moment.shape == parameter.shape
         else moment
         for name, moment in moments.items()
@@ -144,8 +148,9 @@ class GeneratorLearner:
         """Train ``generator``, whose lookup map is already fitted."""
         options = optimiser.model_dump(exclude={"ema_decay"})
         self._fabric, self._loss = fabric, loss
+        self._average = AveragedWeights(fabric.to_device(generator), optimiser.ema_decay)
+        share_out(self._average.module, fabric)
         self._optimiser = GuardedOptimiser(fabric, generator, **options)
-        self._average = AveragedWeights(generator, optimiser.ema_decay)
 
     @property
     def average(self) -> Generator:
@@ -185,9 +190,10 @@ class GeneratorLearner:
 
     def state(self) -> dict[str, Any]:
         """Weights, optimiser and average."""
-        return {"optimiser": self._optimiser.state(), "average": self._average.state_dict()}
+        average = gather(self._average.state_dict())
+        return {"optimiser": self._optimiser.state(), "average": average}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave."""
         self._optimiser.load_state(state["optimiser"])
-        self._average.load_state_dict(state["average"])
+        load_whole(self._average, state["average"])

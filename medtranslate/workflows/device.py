@@ -7,8 +7,11 @@ from collections.abc import Sequence
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
 
 from medtranslate.methods.base import Batch
+from medtranslate.methods.sharding import shard
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.processes import Processes
 
@@ -30,22 +33,39 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
         precision = "bf16-mixed" if fast else "32-true"
     if processes.count == 1:
         return Fabric(accelerator="auto", devices=1, precision=precision)
-    # What the processes agree on as programs goes by gloo, so that none waits for its GPU.
-    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     fabric = Fabric(
         accelerator="auto",
         devices=processes.count_here,
         num_nodes=processes.num_machines,
-        strategy=DDPStrategy(process_group_backend=backend),
+        strategy=_join(pipeline, processes),
         precision=precision,
     )
     fabric.launch()
     return fabric
 
 
+def _join(pipeline: Pipeline, processes: Processes) -> Strategy:
+    """How several processes train one network: each holds all of it, or a part."""
+    # What the processes agree on as programs goes by gloo, so that none waits for its GPU.
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    if not pipeline.is_sharded:
+        return DDPStrategy(process_group_backend=backend)
+    return ModelParallelStrategy(
+        shard,
+        data_parallel_size=processes.count,
+        tensor_parallel_size=1,
+        process_group_backend=backend,
+    )
+
+
 def send_batch(fabric: Fabric, batch: Batch) -> Batch:
-    """A batch on the device of ``fabric``; a GPU copies it while it computes."""
+    """A batch on the device of ``fabric``; a GPU copies it while it computes.
+
+    The tensors are plain: MONAI's own are views of what a layer gives, and a layer that is shared
+    out would not learn that its weights are needed again in the backward pass.
+    """
     device = fabric.device
+    batch = {key: tensor.as_subclass(torch.Tensor) for key, tensor in batch.items()}
     if device.type == "cuda":
         batch = {
             key: tensor if tensor.is_cuda else tensor.pin_memory() for key, tensor in batch.items()

@@ -34,11 +34,16 @@ class Processes:
         return self.count // self.count_here
 
     def check(self, pipeline: Pipeline) -> None:
-        """Refuse what one process alone can do.
+        """Refuse what one process alone can do, and what it cannot.
 
         Raises:
-            ConfigError: If the pipeline follows visits, or sizes are to be chosen.
+            ConfigError: If several are to follow visits or choose sizes, or one to share weights.
         """
+        if self.count == 1 and pipeline.is_sharded:
+            raise ConfigError(
+                "train.sharding: full shares the weights out among several processes, and this is"
+                " one. Start 'medtranslate train' with torchrun, or add --set train.sharding=none"
+            )
         if self.count > 1 and pipeline.is_progression:
             raise ConfigError("method progression trains in one process; leave torchrun out")
         if self.count > 1 and pipeline.training.min_steps is not None:

@@ -85,8 +85,10 @@ def run_pipeline(
             one that is being written.
         DatasetError: If scans cannot be paired, people would leak, or nobody is held out.
     """
-    if find_processes().count > 1:
+    processes = find_processes()
+    if processes.count > 1:
         raise ConfigError("several processes can train, not run: use 'train', then 'validate'")
+    processes.check(pipeline)
     with lock_folder(out):
         return _run_in_locked(
             pipeline, datasets, out, resume=resume, cache=cache, progress=progress or NoProgress()

@@ -285,7 +285,7 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
             raise ConfigError(
                 f"{out}: holds a run already; choose another --out, or go on with --resume"
             )
-        if read_pipeline(recorded) != pipeline:
+        if _describe_job(read_pipeline(recorded)) != _describe_job(pipeline):
             raise ConfigError(
                 f"{out}: was started with another pipeline (see {recorded}); resume with that one,"
                 " or choose another --out"
@@ -293,6 +293,11 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
         return
     text = format_yaml(pipeline.model_dump(mode="json"))
     write_text(recorded, text)
+
+
+def _describe_job(pipeline: Pipeline) -> dict[str, Any]:
+    """All but how processes share the weights, which may change when a run goes on."""
+    return pipeline.model_dump(exclude={"train": {"sharding"}})
 
 
 def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> IntensityScale:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from medtranslate.checkpoint import load_newest_checkpoint, save_checkpoint
 from medtranslate.data.patches import PatchSampler
 from medtranslate.errors import CheckpointError, VolumeWriteError
 from medtranslate.methods.base import Batch, Trainable
+from medtranslate.methods.sharding import gather
 from medtranslate.pipeline import TrainingSettings
 from medtranslate.workflows.interruption import StopRequested, StopWatch
 from medtranslate.workflows.progress import Progress
@@ -126,7 +127,7 @@ class TrainingLoop:
                 # A training that was stopped in a validation begins with it when it goes on.
                 if self._is_validation_due():
                     self._read(log)
-                    with watch.droppable():
+                    with self._validating(watch):
                         started = time.monotonic()
                         scores, picture = self._validate(self._method)
                     self._keep_best(scores)
@@ -137,6 +138,10 @@ class TrainingLoop:
                 if self._fraction() >= 1:
                     return
                 self._advance(self._send(next(batches)), log)
+
+    def _validating(self, watch: StopWatch) -> AbstractContextManager[None]:
+        """Whoever holds a part of the weights must not leave the others in a validation."""
+        return nullcontext() if self._settings.sharding == "full" else watch.droppable()
 
     def _agree_with_others(self, watch: StopWatch, log: TrainingLog) -> None:
         """All processes stop after the same step, and count the same time."""
@@ -180,7 +185,7 @@ class TrainingLoop:
         if score > self._state.best_score:
             self._state.best_score, self._state.best_step = score, self._state.step
             self._state.best_psnr = scores.get("psnr", 0.0)
-            weights = self._method.generator.state_dict()
+            weights = gather(self._method.generator.state_dict())
             self._best = {name: tensor.detach().cpu().clone() for name, tensor in weights.items()}
         self._state.num_validated = int(self._fraction() * self._settings.num_validations)
 

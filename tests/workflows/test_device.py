@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from medtranslate.workflows.device import agree_on_most, make_fabric, send_batch
 
@@ -18,6 +19,15 @@ def test_every_tensor_of_a_batch_is_sent_to_the_device(device):
     assert {key: tensor.shape for key, tensor in sent.items()} == {
         key: tensor.shape for key, tensor in batch.items()
     }
+
+
+def test_a_batch_is_of_plain_tensors(make_pipeline):
+    image = MetaTensor(torch.rand(1, 1, 4, 4, 4))
+
+    sent = send_batch(make_fabric(make_pipeline()), {"source": image})["source"]
+
+    assert type(sent) is torch.Tensor
+    torch.testing.assert_close(sent, image.as_tensor(), rtol=0, atol=0)
 
 
 def test_one_process_agrees_with_itself(make_pipeline):

@@ -1,14 +1,12 @@
 """Processes that train together train as one does with their patches in one batch."""
 
 import csv
-import multiprocessing
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import torch
 
 from medtranslate.checkpoint import load_model
 from medtranslate.errors import ConfigError
@@ -19,9 +17,7 @@ from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.train import train
 
 from ..conftest import free_port
-
-FORKING = multiprocessing.get_context("forkserver")
-FORKING.set_forkserver_preload(["medtranslate.workflows.run"])
+from .two_processes import run_in_two
 
 GENERATOR = {"channels": 8, "blocks": [1, 1]}
 REGRESSION = {"name": "regression", "generator": GENERATOR}
@@ -32,20 +28,10 @@ CGAN = {
 }
 
 
-def build(make_pipeline, method, *, batch_size):
+def build(make_pipeline, method, **settings):
     training = {"patch_size": [16, 16, 16], "num_steps": 10, "num_validations": 2,
-                "precision": "32-true", "batch_size": batch_size}  # fmt: skip
-    return make_pipeline(method=method, train=training)
-
-
-def train_as(rank, port, pipeline, cohort, out):
-    """What torchrun does for each process of two."""
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2,
-            "GROUP_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-            "TORCHELASTIC_RUN_ID": "none"}  # fmt: skip
-    os.environ |= {name: str(value) for name, value in told.items()}
-    torch.set_num_threads(1)
-    train(pipeline, [cohort], out)
+                "precision": "32-true"}  # fmt: skip
+    return make_pipeline(method=method, train=training | settings)
 
 
 def losses(run):
@@ -63,27 +49,27 @@ def check_same_training(two, one):
         np.testing.assert_allclose(weights.numpy(), second[name].numpy(), atol=1e-3, err_msg=name)
 
 
+@pytest.mark.parametrize("sharding", ["none", "full"])
 @pytest.mark.parametrize("method", [REGRESSION, CGAN], ids=["regression", "cgan"])
-def test_two_processes_train_as_one_with_the_doubled_batch(method, cohort, make_pipeline, tmp_path):
-    half, port = build(make_pipeline, method, batch_size=1), free_port()
-    arguments = port, half, cohort, tmp_path / "two"
-    processes = [FORKING.Process(target=train_as, args=(rank, *arguments)) for rank in (0, 1)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+def test_two_processes_train_as_one_with_the_doubled_batch(
+    method, sharding, cohort, make_pipeline, tmp_path
+):
+    half = build(make_pipeline, method, batch_size=1, sharding=sharding)
+    codes = run_in_two(train, half, [cohort], tmp_path / "two")
     train(build(make_pipeline, method, batch_size=2), [cohort], tmp_path / "one")
 
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert codes == [0, 0]
     check_same_training(tmp_path / "two", tmp_path / "one")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_torchrun_trains_from_the_command_line(cohort, make_pipeline, tmp_path):
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_torchrun_trains_from_the_command_line(sharding, cohort, make_pipeline, tmp_path):
     pipeline = build(make_pipeline, REGRESSION, batch_size=1)
     write_text(tmp_path / "toy.yaml", format_yaml(pipeline.model_dump(mode="json")))
     words = ["train", tmp_path / "toy.yaml", "--data", cohort, "--out", tmp_path / "two"]
+    words += ["--set", f"train.sharding={sharding}"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*torchrun, "--master-port", str(free_port()), "-m", "medtranslate", *map(str, words)],

@@ -1,6 +1,8 @@
 """The loop asks the device rarely, and nothing that happened in between is lost."""
 
 import csv
+import os
+import signal
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from medtranslate.methods.regression import Regression, RegressionSettings
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import TrainingSettings
+from medtranslate.workflows.interruption import StopRequested
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.training_loop import TrainingLoop
 
@@ -63,6 +66,21 @@ def build_loop(
         validate=validate, folder=folder, progress=progress or NoProgress(),
         send=spoil, read_every=read_every,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("sharding", "ended"), [("none", []), ("full", [True])])
+def test_who_shares_weights_ends_a_validation_before_it_stops(sharding, ended, tmp_path):
+    seen = []
+
+    def validate(method):
+        os.kill(os.getpid(), signal.SIGTERM)
+        seen.append(True)
+        return {}, None
+
+    with pytest.raises(StopRequested, match="saved after step 0"):
+        build_loop(tmp_path, validate=validate, sharding=sharding).run(resume=False)
+
+    assert seen == ended
 
 
 def read_table(path):
