@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from lightning_fabric import Fabric
 from pydantic import Field, field_validator, model_validator
 
 from medtranslate.data.augmentation import AugmentationSettings
@@ -36,6 +35,9 @@ from medtranslate.settings import (
     parse_yaml,
     validate_settings,
 )
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 METHODS: dict[str, Callable[..., AbstractMethod]] = {"cgan": Cgan, "regression": Regression}
 """Ways of learning the mapping, by the name the pipeline file gives them; progression, which learns

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
@@ -19,6 +18,9 @@ from medtranslate.networks.discriminator import ConditionalDiscriminator
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import DiscriminatorSettings, GeneratorSettings
 from medtranslate.settings import Settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class AdversarySettings(Settings):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from medtranslate.losses import LossSettings, reconstruction_loss
 from medtranslate.methods.averaging import AveragedWeights
-from medtranslate.methods.sharding import gather, load_whole, share_out, take_part
+from medtranslate.methods.sharding import gather, load_whole, make_whole, share_out, take_part
 from medtranslate.networks.generator import Generator
 from medtranslate.settings import Settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _WARMUP = 0.03
 
@@ -78,7 +79,7 @@ class GuardedOptimiser:
         mean = average_over_processes(self._fabric, loss.detach())
         self._fabric.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._max_gradient_norm)
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        norm = make_whole(norm)
         left_out = 1 - (torch.isfinite(mean) & torch.isfinite(norm)).float()
         # The name is that of mixed precision, whose scaler leaves updates out in this way too.
         self._adamw.found_inf = left_out  # type: ignore[attr-defined]  # torch declares none

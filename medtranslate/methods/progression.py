@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
-from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
@@ -34,6 +33,9 @@ from medtranslate.networks.progression import (
     displace,
 )
 from medtranslate.settings import Settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _WITHIN = 0.999
 

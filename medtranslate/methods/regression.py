@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
@@ -14,6 +13,9 @@ from medtranslate.methods.optimisation import GeneratorLearner, OptimiserSetting
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.settings import Settings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class RegressionSettings(Settings):

@@ -1,15 +1,19 @@
-"""Networks whose weights are shared out among the processes that train them."""
+"""Networks whose weights are shared out among the processes that train them.
+
+What torch and Fabric have for it is imported where it is used: with it comes torch's compiler, a
+second that predicting does not need.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from torch.distributed.device_mesh import DeviceMesh
 
 
 def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
@@ -19,6 +23,8 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
         network: On any device; its weights become contiguous, for torch shards nothing else.
         mesh: Of Lightning Fabric, with the processes along ``data_parallel``.
     """
+    from torch.distributed.fsdp import fully_shard
+
     for weight in network.parameters():
         weight.data = weight.data.contiguous()
     # Not whole blocks: they change their input in place, which torch refuses at such a border.
@@ -30,16 +36,23 @@ def shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
 
 def share_out(network: nn.Module, fabric: Fabric) -> None:
     """Shard a network that is beside the trained one, where ``fabric`` shards that one."""
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
     if isinstance(fabric.strategy, ModelParallelStrategy):
         fabric.strategy.setup_module(network)
 
 
+def make_whole(tensor: Tensor) -> Tensor:
+    """All of a tensor that is shared out; any other as it is."""
+    from torch.distributed.tensor import DTensor
+
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def gather(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Whole tensors, in every process; those that are shared out come to the CPU one by one."""
-    return {
-        name: tensor.full_tensor().cpu() if isinstance(tensor, DTensor) else tensor
-        for name, tensor in state.items()
-    }
+    wholes = ((name, tensor, make_whole(tensor)) for name, tensor in state.items())
+    return {name: whole if whole is tensor else whole.cpu() for name, tensor, whole in wholes}
 
 
 def load_whole(module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -55,6 +68,8 @@ def load_whole(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 def take_part(whole: Tensor, like: Tensor) -> Tensor:
     """What this process keeps of a tensor that is shared out as ``like`` is."""
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
     if not isinstance(like, DTensor):
         return whole
     # Every process has the whole: none needs to send.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from medtranslate.checkpoint import LoadedModel
@@ -19,6 +19,9 @@ from medtranslate.pipeline import Pipeline, build_generator
 from medtranslate.preprocess.cache import PreparedArrays
 from medtranslate.workflows.training_start import need_target, training_mask
 from medtranslate.workflows.views import autocast_by, predict_levelled_views
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 UNCERTAINTY_KEY = "uncertainty"
 """Key of the model's configuration that holds the calibration; None if none could be made."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-
-from lightning_fabric import Fabric
+from typing import TYPE_CHECKING
 
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.training_cost import time_updates
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
-from lightning_fabric.strategies.strategy import Strategy
 
+from medtranslate.inference.processor import Processor, choose_device
 from medtranslate.methods.base import Batch
 from medtranslate.methods.sharding import shard
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.processes import Processes
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.strategy import Strategy
+
 ALONE = Processes()
 """One process, as without ``torchrun``."""
+
+
+def choose_processor(pipeline: Pipeline) -> Processor:
+    """Device and precision for a trained model; as :func:`make_fabric` chooses for one process."""
+    return Processor(choose_device(), bf16=_choose_precision(pipeline) == "bf16-mixed")
 
 
 def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
@@ -24,13 +31,9 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
 
     Several processes are joined, and average their gradients.
     """
-    precision = "auto" if pipeline.train is None else pipeline.train.precision
-    if precision == "auto":
-        if torch.cuda.is_available():
-            fast = torch.cuda.is_bf16_supported()
-        else:
-            fast = torch.cpu._is_avx512_bf16_supported()
-        precision = "bf16-mixed" if fast else "32-true"
+    from lightning_fabric import Fabric
+
+    precision = _choose_precision(pipeline)
     if processes.count == 1:
         return Fabric(accelerator="auto", devices=1, precision=precision)
     fabric = Fabric(
@@ -44,8 +47,20 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
     return fabric
 
 
+def _choose_precision(pipeline: Pipeline) -> Literal["bf16-mixed", "32-true"]:
+    wanted = "auto" if pipeline.train is None else pipeline.train.precision
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
+    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+
+
 def _join(pipeline: Pipeline, processes: Processes) -> Strategy:
     """How several processes train one network: each holds all of it, or a part."""
+    from lightning_fabric.strategies.ddp import DDPStrategy
+    from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+
     # What the processes agree on as programs goes by gloo, so that none waits for its GPU.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     if not pipeline.is_sharded:

@@ -16,6 +16,7 @@ from medtranslate.metrics.tissues import TISSUES, find_tissues
 from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.workflows.analyses.downstream import DownstreamTask, SegmentedCase
+from medtranslate.workflows.device import make_fabric
 from medtranslate.workflows.given_labels import GivenLabels, find_given_labels
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import Progress
@@ -71,7 +72,7 @@ def make_downstream_task(
         _read_scans(translator, training, given, progress),
         num_labels=len(labels),
         recipe=recipe,
-        fabric=translator.fabric,
+        fabric=make_fabric(translator.pipeline),
         progress=progress,
     )
 

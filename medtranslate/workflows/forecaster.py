@@ -23,7 +23,7 @@ from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native_motion import carry_displacement, carry_image, pull
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import Volume
-from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.device import choose_processor
 from medtranslate.workflows.foresight import Foresight, look_ahead
 from medtranslate.workflows.foresight_growth import GrowthForesight, foresee_growth
 from medtranslate.workflows.scored_case import DrawnFutures
@@ -288,5 +288,5 @@ def _load_network(
     check_weights(model, lambda: build_progression_network(pipeline, num_conditions=code.size))
     network = build_progression_network(pipeline, num_conditions=code.size)
     network.load_state_dict(model.weights)
-    make_fabric(pipeline).to_device(network)
+    choose_processor(pipeline).to_device(network)
     return network.eval()

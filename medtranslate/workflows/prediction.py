@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from medtranslate.checkpoint import LoadedModel, check_weights, load_model
@@ -20,6 +19,7 @@ from medtranslate.data.scans import Selector
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.inference.engines import Engine, Engines
 from medtranslate.inference.predict import InferencePlan, plan_inference, with_smaller_windows
+from medtranslate.inference.processor import Processor
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.inference.spread import measure_spread
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
@@ -34,7 +34,7 @@ from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
 from medtranslate.watermark import WatermarkKey
-from medtranslate.workflows.device import make_fabric
+from medtranslate.workflows.device import choose_processor
 from medtranslate.workflows.train import HISTOGRAM_KEY
 from medtranslate.workflows.views import predict_levelled_views
 
@@ -85,8 +85,8 @@ class Translator:
     Attributes:
         model: The folder it came from, checked.
         pipeline: The job it was trained by.
-        generator: With the trained weights, on the device of ``fabric``.
-        fabric: Device and precision.
+        generator: With the trained weights, on the device of ``processor``.
+        processor: Device and precision.
         calibration: Makes intervals of standard deviations. With it a prediction is the mean of
             the plain, the mirrored and the companions' predictions, and has their deviation; None
             for plain predictions.
@@ -98,7 +98,7 @@ class Translator:
     model: LoadedModel
     pipeline: Pipeline
     generator: Generator
-    fabric: Fabric
+    processor: Processor
     calibration: Calibration | None = None
     companions: tuple[Translator, ...] = ()
     choices: InferenceChoices = _AS_THE_PIPELINE_SAYS
@@ -181,7 +181,7 @@ class Translator:
             settings=self.choices.apply_to(self.pipeline.inference),
             divisor=self.pipeline.method.generator.divisor,
             bytes_per_voxel=estimate_memory(self.pipeline.generator_settings),
-            device=self.fabric.device,
+            device=self.processor.device,
         )
 
     @cached_property
@@ -194,7 +194,7 @@ class Translator:
             num_channels=NUM_CHANNELS,
             num_exported_channels=2 * NUM_CHANNELS,
             divisor=self.pipeline.method.generator.divisor,
-            autocast=self.fabric.autocast,
+            autocast=self.processor.autocast,
         )
 
     def choose_engine(self, prepared: Prepared) -> Engine:
@@ -205,7 +205,7 @@ class Translator:
         """
         i, j, k = prepared.source.shape[1:]
         settings = self.choices.apply_to(self.pipeline.inference)
-        return self.engines.choose((i, j, k), self.fabric.device, settings=settings)
+        return self.engines.choose((i, j, k), self.processor.device, settings=settings)
 
     def _predict_views(
         self, prepared: Prepared, inputs: Tensor, *, all_views: bool = False
@@ -216,7 +216,7 @@ class Translator:
         def attempt(plan: InferencePlan) -> list[Tensor]:
             views = predict_levelled_views(
                 self.pipeline,
-                self.fabric,
+                self.processor,
                 name=prepared.name,
                 inputs=inputs,
                 mask=prepared.mask,
@@ -355,8 +355,8 @@ def load_translator(path: Path, *, choices: InferenceChoices = _AS_THE_PIPELINE_
             f"{model.folder}: made by another version of medtranslate:\n{error}"
         ) from error
     check_weights(model, lambda: build_generator(pipeline))
-    fabric = make_fabric(pipeline)
+    processor = choose_processor(pipeline)
     generator = build_generator(pipeline)
     generator.load_state_dict(model.weights)
-    fabric.to_device(generator)
-    return Translator(model, pipeline, generator.eval(), fabric, choices=choices)
+    processor.to_device(generator)
+    return Translator(model, pipeline, generator.eval(), processor, choices=choices)

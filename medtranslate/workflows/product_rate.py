@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _EDGES = {"cpu": 1024, "cuda": 8192}
 _REPEATS = 5

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from monai.losses import DiceCELoss
 from monai.networks.nets import SegResNet
 from torch import Tensor
@@ -20,6 +20,9 @@ from medtranslate.inference.predict import plan_inference, predict_with_plan
 from medtranslate.inference.settings import InferenceSettings
 from medtranslate.methods.optimisation import GuardedOptimiser
 from medtranslate.workflows.progress import Progress
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 FILTERS = 8
 """Channels at full resolution; makes about 180,000 weights."""

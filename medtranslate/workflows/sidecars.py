@@ -55,7 +55,7 @@ def describe_prediction(
             **prediction.plan.to_json(),
             **({"WindowsMatter": True} if translator.windows_matter(prediction.plan) else {}),
             **prediction.engine.to_json(),
-            "Device": translator.fabric.device.type,
+            "Device": translator.processor.device.type,
         },
         "GeneratedBy": [{"Name": PROJECT, "Version": __version__, "Commit": git_commit()}],
         "Versions": software_versions(),

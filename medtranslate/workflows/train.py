@@ -7,11 +7,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from medtranslate.checkpoint import save_model
 from medtranslate.data.cases import Case
@@ -65,6 +64,9 @@ from medtranslate.workflows.training_start import (
     start_generator,
 )
 from medtranslate.workflows.training_task import TrainingTask
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 HISTOGRAM_KEY = "histogram_match"
 """Key of the model's configuration that holds the histogram baseline."""

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from medtranslate.errors import MemoryShortageError
@@ -20,6 +19,9 @@ from medtranslate.methods.base import AbstractMethod, Batch
 from medtranslate.pipeline import Pipeline, build_generator, build_method
 from medtranslate.workflows.device import make_fabric, send_batch
 from medtranslate.workflows.product_rate import count_operations, measure_product_rate, wait_for
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 MEASURED_AT = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Parts of the training at which an update is timed: an adversary that enters late costs late."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from medtranslate.data.augmentation import build_shape_augmentation
@@ -32,6 +31,9 @@ from medtranslate.workflows.training_loop import mean_scores
 from medtranslate.workflows.training_scores import draw_panels, score_on_grid
 from medtranslate.workflows.training_start import need_target, training_mask
 from medtranslate.workflows.training_task import TrainingTask
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 CONDITIONS_KEY = "covariates"
 """Key of the model's configuration that says how covariates become a vector."""

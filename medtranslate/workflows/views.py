@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from medtranslate.errors import CheckpointError
 from medtranslate.inference.predict import InferencePlan, predict_with_plan
+from medtranslate.inference.processor import Computes
 from medtranslate.inference.spread import predict_views
 from medtranslate.networks.generator import Generator
 from medtranslate.pipeline import Pipeline
@@ -18,7 +18,7 @@ from medtranslate.workflows.levelled import level_image
 
 def predict_levelled_views(
     pipeline: Pipeline,
-    fabric: Fabric,
+    processor: Computes,
     *,
     name: str,
     inputs: Tensor,
@@ -30,7 +30,7 @@ def predict_levelled_views(
 
     Args:
         pipeline: The job the generator was trained by.
-        fabric: Device and precision.
+        processor: Device and precision.
         name: Names the case in messages.
         inputs: Shape ``(2, i, j, k)``, RAS+, from :func:`make_inputs`.
         mask: Shape ``(1, i, j, k)``, above 0 inside the patient.
@@ -56,16 +56,16 @@ def predict_levelled_views(
             )
         return normalised
 
-    shown = fabric.to_device(inputs)
+    shown = processor.to_device(inputs)
     for image, start in predict_views(predict, shown, mirrored=pipeline.is_mirrored):
         yield level_image(pipeline, image[None], start=start[None], mask=mask)
 
 
-def autocast_by(fabric: Fabric, generator: Generator) -> Callable[[Tensor], Tensor]:
-    """The generator in the precision of ``fabric``, as :meth:`Generator.predict_with` answers."""
+def autocast_by(processor: Computes, generator: Generator) -> Callable[[Tensor], Tensor]:
+    """The generator in the precision of ``processor``, answering as ``predict_with`` does."""
 
     def run(shown: Tensor) -> Tensor:
-        with fabric.autocast():
+        with processor.autocast():
             return generator.predict_with(generator.correct, shown)
 
     return run

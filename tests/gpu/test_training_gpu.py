@@ -124,13 +124,13 @@ def test_a_compiled_generator_learns_what_the_plain_one_does(mode):
 def test_the_gpu_predicts_in_float32_what_the_cpu_predicts(run, dataset):
     translator = load_translator(run, choices=InferenceChoices(engine="torch", precision="fp32"))
     prepared = translator.prepare(collect_cases(translator, [dataset])[0])
-    assert translator.fabric.device.type == "cuda"
+    assert translator.processor.device.type == "cuda"
 
     source = torch.rand((1, 2, 16, 16, 16), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         there = translator.generator(source.cuda()).cpu()
         here = translator.generator.cpu()(source)
-    translator.fabric.to_device(translator.generator)
+    translator.processor.to_device(translator.generator)
 
     torch.testing.assert_close(there, here, rtol=0, atol=1e-3)
     assert bool(torch.isfinite(translator.predict_normalised(prepared)).all())

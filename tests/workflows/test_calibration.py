@@ -86,7 +86,7 @@ def test_without_validation_people_or_mirrored_training_there_is_none(
     pipeline = make_pipeline(augmentation={"flip_probability": flip_probability})
     given = {"03": PreparedArrays.from_prepared(prepared)} if people else {}
 
-    found = calibrate_weights(pipeline, translator.model.weights, given, translator.fabric)
+    found = calibrate_weights(pipeline, translator.model.weights, given, translator.processor)
 
     assert found is None
 

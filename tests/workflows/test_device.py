@@ -1,12 +1,14 @@
 """A batch is brought to where the method learns, and several processes agree."""
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
 import torch
 from monai.data import MetaTensor
 
-from medtranslate.workflows.device import agree_on_most, make_fabric, send_batch
+from medtranslate.workflows.device import agree_on_most, choose_processor, make_fabric, send_batch
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
@@ -32,3 +34,32 @@ def test_a_batch_is_of_plain_tensors(make_pipeline):
 
 def test_one_process_agrees_with_itself(make_pipeline):
     assert agree_on_most(make_fabric(make_pipeline()), [15, 2.5]) == [15, 2.5]
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16-mixed", "32-true"])
+def test_a_model_predicts_where_and_as_it_was_trained(precision, make_pipeline):
+    pipeline = make_pipeline(
+        train={"patch_size": [16, 16, 16], "num_steps": 4, "precision": precision}
+    )
+    fabric, processor = make_fabric(pipeline), choose_processor(pipeline)
+    layer = processor.to_device(torch.nn.Linear(4, 2))
+    values = torch.rand(3, 4)
+
+    with fabric.autocast():
+        trained = layer(fabric.to_device(values))
+    with processor.autocast():
+        predicted = layer(processor.to_device(values))
+
+    assert processor.device == fabric.device
+    torch.testing.assert_close(predicted, trained, rtol=0, atol=0)
+
+
+def test_predicting_does_not_wait_for_what_training_needs():
+    look = (
+        "import sys, medtranslate.workflows.translate, medtranslate.workflows.validate,"
+        " medtranslate.workflows.simulate\n"
+        "print(*{'torch._dynamo', 'lightning_fabric', 'torch.distributed.tensor'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
+
+    assert done.stdout.split() == []
