@@ -262,14 +262,16 @@ def _predict_and_submit(
         return TranslatedScan(case.name, case.source, None, error=str(error))
 
     try:
-        found = ready.result().predict_by(translator)
+        made = ready.result()
+        found = made.predict_by(translator)
     except MedTranslateError as error:
         failed = fail(error)
         return lambda: failed
+    prepared, departures = made.prepared, made.departures  # and not what the network was shown
 
     def finish() -> TranslatedScan:
         try:
-            predicted = finish_case(translator, case, ready.result(), found)
+            predicted = finish_case(translator, case, prepared, departures, found)
             return write_predicted(translator, case, predicted, path)
         except MedTranslateError as error:
             return fail(error)

@@ -103,20 +103,31 @@ def make_ready(translator: Translator, case: Case) -> ReadyCase:
 
 
 def finish_case(
-    translator: Translator, case: Case, ready: ReadyCase, found: GridPrediction
+    translator: Translator,
+    case: Case,
+    prepared: Prepared,
+    departures: tuple[Departure, ...],
+    found: GridPrediction,
 ) -> PredictedCase:
     """Bring a prediction back to the source's grid, mark it, and describe what came of it.
+
+    Args:
+        translator: What predicted.
+        case: The scan.
+        prepared: The same on the model grid.
+        departures: How it differs from the training scans.
+        found: The prediction.
 
     Raises:
         GeometryError: If it cannot be placed.
         VolumeReadError: If it is too small for the watermark that is asked for.
         VolumeWriteError: If it cannot carry that watermark.
     """
-    prediction = translator.bring_back(found, ready.prepared)
+    prediction = translator.bring_back(found, prepared)
     prediction, watermark = mark_prediction(translator, prediction)
-    sidecar = describe_prediction(translator, case, ready.prepared, prediction) | watermark
-    sidecar["ComparedWithTraining"] = describe_departures(ready.departures)
-    warnings = tuple(one.warning for one in ready.departures if one.outside)
+    sidecar = describe_prediction(translator, case, prepared, prediction) | watermark
+    sidecar["ComparedWithTraining"] = describe_departures(departures)
+    warnings = tuple(one.warning for one in departures if one.outside)
     return PredictedCase(prediction, sidecar, warnings)
 
 
@@ -130,7 +141,8 @@ def predict_case(translator: Translator, case: Case) -> PredictedCase:
         GeometryError: If it cannot be placed.
     """
     ready = make_ready(translator, case)
-    return finish_case(translator, case, ready, ready.predict_by(translator))
+    found = ready.predict_by(translator)
+    return finish_case(translator, case, ready.prepared, ready.departures, found)
 
 
 def translate_case(translator: Translator, case: Case, path: Path) -> TranslatedScan:

@@ -73,7 +73,8 @@ def _time_stages(translator: Translator, case: Any, out: Path) -> dict[str, floa
     times.append(time.perf_counter())
     found = ready.predict_by(translator)
     times.append(time.perf_counter())
-    write_predicted(translator, case, finish_case(translator, case, ready, found), out)
+    predicted = finish_case(translator, case, ready.prepared, ready.departures, found)
+    write_predicted(translator, case, predicted, out)
     times.append(time.perf_counter())
     names = "reading and preparing, alone", "predicting, alone", "undoing and writing, alone"
     return {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
