@@ -49,8 +49,15 @@ def check_same_training(two, one):
         np.testing.assert_allclose(weights.numpy(), second[name].numpy(), atol=1e-3, err_msg=name)
 
 
-@pytest.mark.parametrize("sharding", ["none", "full"])
-@pytest.mark.parametrize("method", [REGRESSION, CGAN], ids=["regression", "cgan"])
+@pytest.mark.parametrize(
+    ("method", "sharding"),
+    [
+        pytest.param(REGRESSION, "none", id="regression-none"),
+        pytest.param(CGAN, "full", id="cgan-full"),
+        pytest.param(REGRESSION, "full", id="regression-full", marks=pytest.mark.slow),
+        pytest.param(CGAN, "none", id="cgan-none", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_train_as_one_with_the_doubled_batch(
     method, sharding, cohort, make_pipeline, tmp_path
 ):
