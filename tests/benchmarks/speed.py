@@ -194,7 +194,7 @@ def _measure_inference(
 def _measure_files(
     shape: tuple[int, int, int], quick: bool, repeats: int, *, channels: int = 16
 ) -> dict[str, Any]:
-    return measure_translation(shape, scans=2 if quick else 4, repeats=repeats, channels=channels)
+    return measure_translation(shape, scans=2 if quick else 8, repeats=repeats, channels=channels)
 
 
 def _measure_training(num_steps: int) -> dict[str, Any]:
