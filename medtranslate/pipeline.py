@@ -350,6 +350,17 @@ class Pipeline(Settings):
         return self.is_fitted
 
     @property
+    def is_thin(self) -> bool:
+        """Whether features of a patch are as few as two voxels along the first axis.
+
+        Processors give wrong gradients there in bf16: those of a 3x3x3 convolution by oneDNN 3.12,
+        the library that torch 2.13 computes by, are partly memory that nobody wrote.
+        """
+        if self.is_fitted or self.method.generator.dimensions != "3d":
+            return False
+        return self.training.patch_size[0] <= 2 * self.method.generator.divisor
+
+    @property
     def is_mirrored(self) -> bool:
         """Whether training mirrors scans, so that the model can be shown mirrored ones."""
         return self.augmentation.flip_probability > 0

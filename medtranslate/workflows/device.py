@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
+from medtranslate.errors import ConfigError
 from medtranslate.inference.processor import Processor, choose_device
 from medtranslate.methods.base import Batch
 from medtranslate.methods.sharding import shard
@@ -53,7 +54,24 @@ def _choose_precision(pipeline: Pipeline) -> Literal["bf16-mixed", "32-true"]:
         return wanted
     if torch.cuda.is_available():
         return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    return "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+    fast = torch.cpu._is_avx512_bf16_supported() and not pipeline.is_thin
+    return "bf16-mixed" if fast else "32-true"
+
+
+def check_precision(pipeline: Pipeline) -> None:
+    """Refuse a precision that is asked for and in which this machine cannot train.
+
+    Raises:
+        ConfigError: If a processor would train in bf16 on patches for which that is wrong.
+    """
+    asked = pipeline.train is not None and pipeline.train.precision == "bf16-mixed"
+    if asked and pipeline.is_thin and not torch.cuda.is_available():
+        first, least = pipeline.training.patch_size[0], 3 * pipeline.method.generator.divisor
+        raise ConfigError(
+            f"train.precision: bf16-mixed gives wrong gradients on a processor if the first of"
+            f" train.patch_size is {first}: the coarsest features are two voxels or fewer. Make it"
+            f" at least {least}, or leave train.precision at auto"
+        )
 
 
 def _join(pipeline: Pipeline, processes: Processes) -> Strategy:

@@ -14,6 +14,7 @@ from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
+from medtranslate.workflows.device import check_precision
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.follow_ups import score_follow_ups
 from medtranslate.workflows.forecaster import load_forecaster
@@ -89,6 +90,7 @@ def run_pipeline(
     if processes.count > 1:
         raise ConfigError("several processes can train, not run: use 'train', then 'validate'")
     processes.check(pipeline)
+    check_precision(pipeline)
     with lock_folder(out):
         return _run_in_locked(
             pipeline, datasets, out, resume=resume, cache=cache, progress=progress or NoProgress()

@@ -37,6 +37,7 @@ from medtranslate.workflows.compilation import choose_compilation
 from medtranslate.workflows.device import (
     ALONE,
     agree_on_most,
+    check_precision,
     make_fabric,
     send_batch,
     steps_between_reads,
@@ -106,6 +107,7 @@ def train(
     """
     processes = find_processes()
     processes.check(pipeline)
+    check_precision(pipeline)
     progress = progress or NoProgress()
     if not processes.is_first:
         return _follow(pipeline, datasets, out, resume=resume, cache=cache, processes=processes)

@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 from monai.data import MetaTensor
 
+from medtranslate.errors import ConfigError
+from medtranslate.pipeline import build_generator
 from medtranslate.workflows.device import agree_on_most, choose_processor, make_fabric, send_batch
+from medtranslate.workflows.run import run_pipeline
+from medtranslate.workflows.train import train
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
@@ -63,3 +68,51 @@ def test_predicting_does_not_wait_for_what_training_needs():
     done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
 
     assert done.stdout.split() == []
+
+
+def thin_pipeline(make_pipeline, *, first=32, **train):
+    """Features of its patches are ``first / 16`` voxels at the coarsest level."""
+    return make_pipeline(
+        method={"name": "regression", "generator": {"channels": 16, "blocks": [1, 1, 1, 1]}},
+        train={"patch_size": [first, 32, 32], "num_steps": 4, **train},
+    )
+
+
+def fill_free_memory():
+    """With what no sum survives, for whoever reads memory that nobody wrote."""
+    return [torch.full((10**n,), float("nan")) for n in (3, 4, 5, 6)] * 10
+
+
+@pytest.mark.parametrize("first", [16, 32, 48])
+def test_gradients_are_those_of_float32_however_thin_the_patch(first, make_pipeline):
+    pipeline = thin_pipeline(make_pipeline, first=first)
+    torch.manual_seed(0)
+    network, patch = build_generator(pipeline), torch.rand(1, 2, first, 32, 32)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+
+    def differentiate(context):
+        network.zero_grad()
+        fill_free_memory()
+        with context:
+            result = network(patch)
+        result.square().mean().backward()
+        return {name: weights.grad.clone() for name, weights in network.named_parameters()}
+
+    found = differentiate(make_fabric(pipeline).autocast())
+
+    for name, expected in differentiate(nullcontext()).items():
+        off = float((found[name] - expected).norm() / expected.norm())
+        assert off < 0.1, f"{name} is off by {off:.2f}"
+
+
+def test_bf16_is_not_taken_where_it_is_wrong(make_pipeline, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = thin_pipeline(make_pipeline, precision="bf16-mixed")
+
+    assert choose_processor(thin_pipeline(make_pipeline, first=48)).bf16
+    assert not choose_processor(thin_pipeline(make_pipeline)).bf16
+    for start in (train, run_pipeline):
+        with pytest.raises(ConfigError, match=r"wrong gradients .* is 32.* at least 48"):
+            start(asked, [cohort], tmp_path / "run")
