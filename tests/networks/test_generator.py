@@ -36,6 +36,19 @@ def test_an_untrained_generator_equals_the_mean_of_its_two_maps(settings):
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: f"{s.dimensions}-stem{s.stem_factor}")
+def test_slab_by_slab_it_predicts_the_same_and_tells_its_start(settings):
+    generator = _disturb(Generator(settings))
+    generator.lookup.values.copy_(torch.rand(64))
+    source = torch.rand(2, 2, 20, 12, 8)
+
+    with torch.inference_mode():
+        prediction, start = generator.predict_with(generator.correct, source).split(1, dim=1)
+
+        torch.testing.assert_close(prediction, generator(source), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(start, generator.begin(source), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: f"{s.dimensions}-stem{s.stem_factor}")
 def test_a_correction_stays_where_its_cause_is(settings):
     """A swapped axis in the space-to-depth stem or in the slices would move it."""
     generator = _disturb(Generator(settings))
