@@ -68,6 +68,7 @@ class Engines:
         divisor: int,
         autocast: Callable[[], AbstractContextManager[object]],
         folder: Path | None = None,
+        num_threads: int | None = None,
     ) -> None:
         """Take the part of a network that is worth exporting, and what is around it.
 
@@ -80,6 +81,7 @@ class Engines:
             divisor: The network accepts multiples of this along every axis.
             autocast: The precision that training chose, in which torch computes by itself.
             folder: Where graphs are kept; the user's cache folder if None.
+            num_threads: Cores that a graph computes with; all if None.
         """
         self._predict = partial(predict_with, convolve)
         self._exported = exported
@@ -88,6 +90,7 @@ class Engines:
         self._divisor = divisor
         self._autocast = autocast
         self._folder = folder
+        self._num_threads = num_threads
         self._graphs: dict[str, Engine] = {}
 
     def choose(
@@ -136,7 +139,12 @@ class Engines:
         """The fastest form of a graph that is close enough to torch in float32, else torch."""
         misses: list[str] = []
         for form in _forms_to_try(wanted):
-            graph = Graph(path, precision=form.precision, exact_start=form.exact_start)
+            graph = Graph(
+                path,
+                precision=form.precision,
+                exact_start=form.exact_start,
+                num_threads=self._num_threads,
+            )
             run = partial(self._predict_with, graph)
             difference, limit = self._compare(run), LIMITS[form.precision]
             if difference < limit:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import openvino
 
 _NAME = "graph.xml"
+_EXPORTING = threading.Lock()
 
 
 def has_openvino() -> bool:
@@ -39,13 +41,21 @@ def graph_folder() -> Path:
 class Graph:
     """An exported network that is compiled for the shape it is given."""
 
-    def __init__(self, path: Path, *, precision: str, exact_start: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        precision: str,
+        exact_start: bool = False,
+        num_threads: int | None = None,
+    ) -> None:
         """Read the graph.
 
         Args:
             path: File that :func:`export_graph` gave.
             precision: ``bf16`` or ``fp32``.
             exact_start: Whether the first convolution computes in fp32 in any case.
+            num_threads: Cores to compute with; all if None.
         """
         import openvino
 
@@ -60,6 +70,8 @@ class Graph:
         self._options = {
             "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision],
             "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": num_threads or 0,
+            "ENABLE_CPU_PINNING": False,  # or graphs that compute side by side share one core
         }
         self._shape: tuple[int, ...] = ()
 
@@ -103,6 +115,11 @@ def export_graph(network: nn.Module, example: Tensor, folder: Path) -> Path:
     """
     if not has_openvino():
         raise MissingExtraError("openvino", "openvino")
+    with _EXPORTING:  # Who comes second finds what the first has made.
+        return _find_or_export(network, example, folder)
+
+
+def _find_or_export(network: nn.Module, example: Tensor, folder: Path) -> Path:
     import openvino.frontend
 
     entry = folder / _hash_network(network, f"{openvino.__version__} {torch.__version__}")

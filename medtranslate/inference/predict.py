@@ -80,7 +80,7 @@ def plan_inference(
     padded = _round_up(shape, divisor)
     wanted = settings.window
     if wanted is None:
-        limit = _memory_limit(settings, device or torch.device("cpu"))
+        limit = memory_limit(settings, device or torch.device("cpu"))
         if math.prod(padded) * bytes_per_voxel <= limit:
             return InferencePlan(None, settings.overlap)
         rest = limit - math.prod(padded) * BYTES_PER_STITCHED_VOXEL
@@ -261,8 +261,8 @@ def _padding(source: Tensor, divisor: int) -> tuple[int, int, int, int, int, int
     return *k, *j, *i
 
 
-def _memory_limit(settings: InferenceSettings, device: torch.device) -> float:
-    """Bytes that prediction may take."""
+def memory_limit(settings: InferenceSettings, device: torch.device) -> float:
+    """Bytes that prediction may take: what was asked for, else half of what is free."""
     if settings.memory_gb is not None:
         return settings.memory_gb * 1e9
     return free_bytes(device) * _FREE_MEMORY_SHARE

@@ -20,7 +20,7 @@ from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.inference.engines import Engine, Engines
 from medtranslate.inference.predict import InferencePlan, plan_inference, with_smaller_windows
 from medtranslate.inference.processor import Processor
-from medtranslate.inference.settings import InferenceChoices
+from medtranslate.inference.settings import InferenceChoices, InferenceSettings
 from medtranslate.inference.spread import measure_spread
 from medtranslate.methods.baselines import HistogramMatch, lookup_from_weights, predict_baselines
 from medtranslate.metrics.calibration import Calibration
@@ -93,6 +93,7 @@ class Translator:
         companions: Further models that predict the same target from the same source.
         choices: What was asked for in place of the pipeline's inference settings.
         watermark: Whose watermark the scans that are written carry; None for no watermark.
+        num_threads: Cores that exported graphs compute with; all if None.
     """
 
     model: LoadedModel
@@ -103,6 +104,7 @@ class Translator:
     companions: tuple[Translator, ...] = ()
     choices: InferenceChoices = _AS_THE_PIPELINE_SAYS
     watermark: WatermarkKey | None = None
+    num_threads: int | None = None
 
     @property
     def target_suffix(self) -> str:
@@ -113,6 +115,11 @@ class Translator:
     def watermark_identity(self) -> str | None:
         """Which key the watermark is of, without telling it; None for no watermark."""
         return None if self.watermark is None else self.watermark.identity
+
+    @property
+    def inference(self) -> InferenceSettings:
+        """The pipeline's settings, where nothing else was asked for."""
+        return self.choices.apply_to(self.pipeline.inference)
 
     def prepare(self, case: Case, *, with_target: bool = False) -> Prepared:
         """Load a case and bring it onto the model grid; never looks at the target by default."""
@@ -132,7 +139,7 @@ class Translator:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
-        return self.bring_back(self._predict_prepared(prepared), prepared)
+        return self.bring_back(self.predict_on_grid(prepared), prepared)
 
     def predict_normalised(self, prepared: Prepared) -> Tensor:
         """Predict as :meth:`predict` does, and stay on the model grid in the normalised unit.
@@ -144,22 +151,16 @@ class Translator:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
-        return self._predict_prepared(prepared).mean
+        return self.predict_on_grid(prepared).mean
 
-    def _predict_prepared(self, prepared: Prepared) -> GridPrediction:
-        return self.predict_on_grid(prepared, make_inputs(prepared.source, prepared.mask))
-
-    def predict_on_grid(self, prepared: Prepared, inputs: Tensor) -> GridPrediction:
+    def predict_on_grid(self, prepared: Prepared) -> GridPrediction:
         """The network's part of :meth:`predict`.
-
-        Args:
-            prepared: The scan.
-            inputs: What :func:`make_inputs` gives for it.
 
         Raises:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
+        inputs = make_inputs(prepared.source, prepared.mask)
         views, plan = self._predict_views(prepared, inputs)
         engine = self.choose_engine(prepared)
         if self.calibration is None:
@@ -178,7 +179,7 @@ class Translator:
         i, j, k = prepared.source.shape[1:]
         return plan_inference(
             (i, j, k),
-            settings=self.choices.apply_to(self.pipeline.inference),
+            settings=self.inference,
             divisor=self.pipeline.method.generator.divisor,
             bytes_per_voxel=estimate_memory(self.pipeline.generator_settings),
             device=self.processor.device,
@@ -187,15 +188,22 @@ class Translator:
     @cached_property
     def engines(self) -> Engines:
         """What can compute the generator's prediction."""
+        generator = self.generator  # and not the translator, which holds the engines
         return Engines(
-            self.generator.correct,
-            lambda: CorrectionNetwork(self.generator).eval(),
-            self.generator.predict_with,
+            generator.correct,
+            lambda: CorrectionNetwork(generator).eval(),
+            generator.predict_with,
             num_channels=NUM_CHANNELS,
             num_exported_channels=2 * NUM_CHANNELS,
             divisor=self.pipeline.method.generator.divisor,
             autocast=self.processor.autocast,
+            num_threads=self.num_threads,
         )
+
+    def with_threads(self, num_threads: int) -> Translator:
+        """The same model with graphs of its own, to predict beside others on some of the cores."""
+        companions = tuple(one.with_threads(num_threads) for one in self.companions)
+        return replace(self, num_threads=num_threads, companions=companions)
 
     def choose_engine(self, prepared: Prepared) -> Engine:
         """What computes the prediction of a case.
@@ -204,8 +212,7 @@ class Translator:
             MissingExtraError: If an engine was asked for that is not installed.
         """
         i, j, k = prepared.source.shape[1:]
-        settings = self.choices.apply_to(self.pipeline.inference)
-        return self.engines.choose((i, j, k), self.processor.device, settings=settings)
+        return self.engines.choose((i, j, k), self.processor.device, settings=self.inference)
 
     def _predict_views(
         self, prepared: Prepared, inputs: Tensor, *, all_views: bool = False

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, nullcontext
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from medtranslate.data.ahead import work_ahead
 from medtranslate.data.cases import Case
 from medtranslate.data.pseudonyms import hide_path
 from medtranslate.errors import MedTranslateError
@@ -26,6 +24,7 @@ from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
 from medtranslate.provenance import hash_volume
 from medtranslate.watermark import describe_watermark, recorded_identity
+from medtranslate.workflows.chains import count_chains, work_in_chains
 from medtranslate.workflows.deviation import deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.marking import describe_made
@@ -39,14 +38,7 @@ from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.status import write_done, write_failed
-from medtranslate.workflows.translated_case import (
-    ReadyCase,
-    TranslatedScan,
-    finish_case,
-    make_ready,
-    translate_case,
-    write_predicted,
-)
+from medtranslate.workflows.translated_case import TranslatedScan, translate_case
 from medtranslate.workflows.watermarking import with_watermark
 
 
@@ -238,45 +230,19 @@ def _translate_only(translator: Translator, jobs: Sequence[Job]) -> Iterator[Tra
 
 
 def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
-    """In order; while the network predicts one, the next is made ready and the last finished."""
-    cases = [case for case, _ in jobs]
-    ahead = work_ahead(partial(make_ready, translator), cases, depth=1)
-    with closing(ahead), ThreadPoolExecutor(1, thread_name_prefix="finish") as finisher:
-        before: Callable[[], TranslatedScan] | None = None
-        for job, ready in zip(jobs, ahead, strict=True):
-            now = _predict_and_submit(translator, job, ready, finisher)
-            if before is not None:
-                yield before()
-            before = now
-        if before is not None:
-            yield before()
+    """In order, several at a time; what is wrong with one is told in its place."""
+    on_gpu = translator.processor.device.type != "cpu"
+    turn = threading.Lock() if on_gpu else nullcontext()  # A GPU has memory for one.
 
-
-def _predict_and_submit(
-    translator: Translator, job: Job, ready: Future[ReadyCase], finisher: ThreadPoolExecutor
-) -> Callable[[], TranslatedScan]:
-    """Predict and have the rest done; waits for that and gives what became of the scan."""
-    case, path = job
-
-    def fail(error: MedTranslateError) -> TranslatedScan:
-        return TranslatedScan(case.name, case.source, None, error=str(error))
-
-    try:
-        made = ready.result()
-        found = made.predict_by(translator)
-    except MedTranslateError as error:
-        failed = fail(error)
-        return lambda: failed
-    prepared, departures = made.prepared, made.departures  # and not what the network was shown
-
-    def finish() -> TranslatedScan:
+    def work(own: Translator, job: Job) -> TranslatedScan:
+        case, path = job
         try:
-            predicted = finish_case(translator, case, prepared, departures, found)
-            return write_predicted(translator, case, predicted, path)
+            return translate_case(own, case, path, turn=turn)
         except MedTranslateError as error:
-            return fail(error)
+            return TranslatedScan(case.name, case.source, None, error=str(error))
 
-    return finisher.submit(finish).result
+    count = count_chains(translator, [case for case, _ in jobs])
+    return work_in_chains(work, translator, jobs, count=count)
 
 
 def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:

@@ -1,26 +1,24 @@
-"""One case translated, in steps of which those of several cases can go on side by side."""
+"""One case translated: from its files to the synthetic scan and its sidecar."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from medtranslate.data.cases import Case
-from medtranslate.data.familiarity import Departure
 from medtranslate.io import write_volume
-from medtranslate.networks.inputs import make_inputs
-from medtranslate.preprocess.preparation import Prepared
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
 from medtranslate.workflows.ensemble import describe_views
 from medtranslate.workflows.marking import DESCRIPTION, describe_mark
 from medtranslate.workflows.outputs import drop_stale_deviation
-from medtranslate.workflows.prediction import GridPrediction, Prediction, Translator
+from medtranslate.workflows.prediction import Prediction, Translator
 from medtranslate.workflows.sidecars import describe_departures, describe_prediction
 from medtranslate.workflows.watermarking import mark_prediction
+
+_AT_ONCE: AbstractContextManager[object] = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -51,30 +49,6 @@ class TranslatedScan:
 
 
 @dataclass(frozen=True, eq=False)
-class ReadyCase:
-    """A case that only lacks the network's work.
-
-    Attributes:
-        prepared: The scan on the model grid.
-        inputs: What the network is shown of it, from :func:`make_inputs`.
-        departures: How it differs from the training scans.
-    """
-
-    prepared: Prepared
-    inputs: Tensor
-    departures: tuple[Departure, ...]
-
-    def predict_by(self, translator: Translator) -> GridPrediction:
-        """The network's work.
-
-        Raises:
-            CheckpointError: If the model predicts voxels that are not finite.
-            MemoryShortageError: If not even small windows fit the memory.
-        """
-        return translator.predict_on_grid(self.prepared, self.inputs)
-
-
-@dataclass(frozen=True, eq=False)
 class PredictedCase:
     """A prediction that is not written yet.
 
@@ -89,50 +63,15 @@ class PredictedCase:
     warnings: tuple[str, ...]
 
 
-def make_ready(translator: Translator, case: Case) -> ReadyCase:
-    """Load a case and do what needs no network.
-
-    Raises:
-        CheckpointError: If the model does not say what it was trained on.
-        GeometryError: If grids do not fit together.
-        VolumeReadError: If the source cannot be used.
-    """
-    prepared = translator.prepare(case)
-    inputs = make_inputs(prepared.source, prepared.mask)
-    return ReadyCase(prepared, inputs, translator.compare_with_training(prepared))
-
-
-def finish_case(
-    translator: Translator,
-    case: Case,
-    prepared: Prepared,
-    departures: tuple[Departure, ...],
-    found: GridPrediction,
+def predict_case(
+    translator: Translator, case: Case, *, turn: AbstractContextManager[object] = _AT_ONCE
 ) -> PredictedCase:
-    """Bring a prediction back to the source's grid, mark it, and describe what came of it.
+    """Predict one case, bring it back to the source's grid, mark it, and describe what came of it.
 
     Args:
-        translator: What predicted.
+        translator: The model.
         case: The scan.
-        prepared: The same on the model grid.
-        departures: How it differs from the training scans.
-        found: The prediction.
-
-    Raises:
-        GeometryError: If it cannot be placed.
-        VolumeReadError: If it is too small for the watermark that is asked for.
-        VolumeWriteError: If it cannot carry that watermark.
-    """
-    prediction = translator.bring_back(found, prepared)
-    prediction, watermark = mark_prediction(translator, prediction)
-    sidecar = describe_prediction(translator, case, prepared, prediction) | watermark
-    sidecar["ComparedWithTraining"] = describe_departures(departures)
-    warnings = tuple(one.warning for one in departures if one.outside)
-    return PredictedCase(prediction, sidecar, warnings)
-
-
-def predict_case(translator: Translator, case: Case) -> PredictedCase:
-    """Predict one case, all steps one after another.
+        turn: Held while the network computes.
 
     Raises:
         CheckpointError: If the model cannot be used for this scan, or does not say what it knows.
@@ -140,13 +79,31 @@ def predict_case(translator: Translator, case: Case) -> PredictedCase:
         VolumeWriteError: If the prediction cannot carry the watermark that is asked for.
         GeometryError: If it cannot be placed.
     """
-    ready = make_ready(translator, case)
-    found = ready.predict_by(translator)
-    return finish_case(translator, case, ready.prepared, ready.departures, found)
+    prepared = translator.prepare(case)
+    departures = translator.compare_with_training(prepared)
+    with turn:
+        found = translator.predict_on_grid(prepared)
+    prediction, watermark = mark_prediction(translator, translator.bring_back(found, prepared))
+    sidecar = describe_prediction(translator, case, prepared, prediction) | watermark
+    sidecar["ComparedWithTraining"] = describe_departures(departures)
+    warnings = tuple(one.warning for one in departures if one.outside)
+    return PredictedCase(prediction, sidecar, warnings)
 
 
-def translate_case(translator: Translator, case: Case, path: Path) -> TranslatedScan:
+def translate_case(
+    translator: Translator,
+    case: Case,
+    path: Path,
+    *,
+    turn: AbstractContextManager[object] = _AT_ONCE,
+) -> TranslatedScan:
     """Make one synthetic scan and its sidecar, and its standard deviations if it has them.
+
+    Args:
+        translator: The model.
+        case: The scan.
+        path: Where the synthetic one goes.
+        turn: Held while the network computes.
 
     Raises:
         CheckpointError: If the model cannot be used for this scan, or does not say what it knows.
@@ -154,7 +111,7 @@ def translate_case(translator: Translator, case: Case, path: Path) -> Translated
         GeometryError: If it cannot be placed.
         VolumeWriteError: If the result cannot be written.
     """
-    return write_predicted(translator, case, predict_case(translator, case), path)
+    return write_predicted(translator, case, predict_case(translator, case, turn=turn), path)
 
 
 def write_predicted(

@@ -17,11 +17,12 @@ from side_by_side import alternate, summarise
 
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import read_pipeline
+from medtranslate.workflows.chains import count_chains
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.train import train
 from medtranslate.workflows.translate import translate_cases
-from medtranslate.workflows.translated_case import finish_case, make_ready, write_predicted
+from medtranslate.workflows.translated_case import translate_case
 
 ROOT = Path(__file__).resolve().parents[2]
 ANAT = ROOT / "sample_data" / "sub-phantom01" / "anat"
@@ -35,7 +36,7 @@ _TWO_UPDATES = [
 def measure_translation(
     shape: tuple[int, int, int], *, scans: int, repeats: int, channels: int
 ) -> dict[str, Any]:
-    """Seconds a scan: read, prepared, predicted, undone and written; the network's own; stages."""
+    """Seconds a scan: read, prepared, predicted, undone and written; and the network's own."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         changes = [*_TWO_UPDATES, f"method.generator.channels={channels}"]
@@ -45,39 +46,31 @@ def measure_translation(
         sources = [_write_large(work / f"sub-{n}_T1w.nii.gz", shape) for n in range(scans)]
         cases = collect_cases(translator, sources)
         network = _time_network(translator, cases)
-        whole, alone = [], []
-        stages: dict[str, list[float]] = {}
+        whole, alone, one = [], [], []
         for number in range(repeats + 1):
             began = time.perf_counter()
             translate_cases(translator, cases, work / f"out{number}")
             whole.append((time.perf_counter() - began) / scans)
             alone.append(network())
-            for name, seconds in _time_stages(translator, cases[0], work / "one.nii.gz").items():
-                stages.setdefault(name, []).append(seconds)
+            one.append(_time_alone(translator, cases[0], work / "one.nii.gz"))
         return {
             "shape": list(shape),
             "scans": scans,
+            "at_a_time": count_chains(translator, cases),
             # The first of each compiles the graph for this shape.
             "seconds": {
                 "network alone": summarise(alone[1:]),
                 "file to file": summarise(whole[1:]),
-                **{name: summarise(seconds[1:]) for name, seconds in stages.items()},
+                "file to file, one scan by itself": summarise(one[1:]),
             },
         }
 
 
-def _time_stages(translator: Translator, case: Any, out: Path) -> dict[str, float]:
-    """Of one scan, one after another."""
-    times = [time.perf_counter()]
-    ready = make_ready(translator, case)
-    times.append(time.perf_counter())
-    found = ready.predict_by(translator)
-    times.append(time.perf_counter())
-    predicted = finish_case(translator, case, ready.prepared, ready.departures, found)
-    write_predicted(translator, case, predicted, out)
-    times.append(time.perf_counter())
-    names = "reading and preparing, alone", "predicting, alone", "undoing and writing, alone"
-    return {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
+def _time_alone(translator: Translator, case: Any, out: Path) -> float:
+    """Of one scan, one step after another, with all cores."""
+    began = time.perf_counter()
+    translate_case(translator, case, out)
+    return time.perf_counter() - began
 
 
 def _time_network(translator: Translator, cases: list[Any]) -> Callable[[], float]:

@@ -76,9 +76,8 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
         shape, ratio = "x".join(map(str, part["shape"])), times["file to file"]["median"] / ours
         lines += [
             "",
-            f"{part['scans']} scans of {shape}, seconds a scan: reading, preparing, undoing and"
-            f" writing overlap with the network; a scan takes {ratio:.2f} times the network's own"
-            " time.",
+            f"{part['scans']} scans of {shape}, {part['at_a_time']} at a time, seconds a scan; the"
+            f" network alone has all cores. A scan takes {ratio:.2f} times the network's own time.",
         ]
     if "share_of_time_in_the_step" in part:
         lines += ["", f"Time inside the step: {part['share_of_time_in_the_step']:.1%}."]
