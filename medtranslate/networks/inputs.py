@@ -66,10 +66,7 @@ def rank_voxels(source: Tensor, mask: Tensor) -> Tensor:
 def _rank(intensities: np.ndarray, *, among: np.ndarray) -> np.ndarray:
     if not among.size:
         raise ValueError("mask is empty: there is no voxel to rank")
-    # np.quantile gives the same; with this many levels it takes 1.5 to 9 times as long.
-    ordered, places = np.sort(among), _LEVELS * (among.size - 1)
-    around = np.union1d(np.floor(places), np.ceil(places)).astype(np.intp)
-    knots = np.interp(places, around, ordered[around])
+    knots = np.quantile(np.sort(among), _LEVELS)  # sorted: faster for this many levels
     # Equal quantiles (a scan of few grey values) take the rank in the middle of their run.
     values, first, counts = np.unique(knots, return_index=True, return_counts=True)
     middles = _LEVELS[first] + (counts - 1) / 2000

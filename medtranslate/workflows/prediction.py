@@ -139,7 +139,8 @@ class Translator:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
-        return self.bring_back(self.predict_on_grid(prepared), prepared)
+        found = self.predict_on_grid(prepared, self.show(prepared))
+        return self.bring_back(found, prepared)
 
     def predict_normalised(self, prepared: Prepared) -> Tensor:
         """Predict as :meth:`predict` does, and stay on the model grid in the normalised unit.
@@ -151,22 +152,30 @@ class Translator:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
-        return self.predict_on_grid(prepared).mean
+        return self.predict_on_grid(prepared, self.show(prepared)).mean
 
-    def predict_on_grid(self, prepared: Prepared) -> GridPrediction:
+    def show(self, prepared: Prepared) -> Tensor:
+        """What networks are shown of a scan: shape ``(2, i, j, k)``, on the CPU."""
+        return make_inputs(prepared.source, prepared.mask)
+
+    def predict_on_grid(self, prepared: Prepared, inputs: Tensor) -> GridPrediction:
         """The network's part of :meth:`predict`.
+
+        Args:
+            prepared: The scan.
+            inputs: What :meth:`show` gives of it.
 
         Raises:
             CheckpointError: If the model predicts voxels that are not finite.
             MemoryShortageError: If not even small windows fit the memory.
         """
-        inputs = make_inputs(prepared.source, prepared.mask)
         views, plan = self._predict_views(prepared, inputs)
         engine = self.choose_engine(prepared)
         if self.calibration is None:
             return GridPrediction(views[0], None, plan, engine)
         others = (one._predict_views(prepared, inputs, all_views=True) for one in self.companions)
-        spread = measure_spread(chain(views, *(more for more, _ in others)))
+        more = chain.from_iterable(found for found, _ in others)  # one companion at a time
+        spread = measure_spread(chain(views, more))
         return GridPrediction(spread.mean, spread.sd, plan, engine)
 
     def bring_back(self, found: GridPrediction, prepared: Prepared) -> Prediction:

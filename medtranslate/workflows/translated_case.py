@@ -81,8 +81,9 @@ def predict_case(
     """
     prepared = translator.prepare(case)
     departures = translator.compare_with_training(prepared)
+    inputs = translator.show(prepared)
     with turn:
-        found = translator.predict_on_grid(prepared)
+        found = translator.predict_on_grid(prepared, inputs)
     prediction, watermark = mark_prediction(translator, translator.bring_back(found, prepared))
     sidecar = describe_prediction(translator, case, prepared, prediction) | watermark
     sidecar["ComparedWithTraining"] = describe_departures(departures)

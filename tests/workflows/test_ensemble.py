@@ -8,8 +8,10 @@ import pytest
 
 from medtranslate.checkpoint import load_model, save_model
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
+from medtranslate.inference.spread import Spread
 from medtranslate.io import read_volume
 from medtranslate.metrics.protocol import Protocol
+from medtranslate.workflows import prediction as module
 from medtranslate.workflows.deviation import deviation_path
 from medtranslate.workflows.ensemble import (
     add_uncertainty,
@@ -137,6 +139,32 @@ def test_a_companion_that_predicts_otherwise_adds_to_the_deviation(make_leaning,
     np.testing.assert_allclose(found.sd.voxels[inside], 0.2 * factor, rtol=1e-4)
     plain = predict(make_leaning(slope=0.0), t1w(cohort, "04")).volume.voxels
     np.testing.assert_allclose((found.volume.voxels - plain)[inside], 0.2 * factor, rtol=1e-3)
+
+
+def test_companions_predict_one_after_another(make_leaning, cohort, monkeypatch):
+    """All predictions at once would take the memory of as many volumes."""
+    asked = []
+
+    def ask(name):
+        def predict(shown):
+            asked.append(name)
+            return shown
+
+        return replace(make_leaning(), generator=StandIn(predict))
+
+    def note_who_was_asked(predictions):
+        for prediction in predictions:
+            seen.append(len(set(asked)))
+            last = prediction
+        return Spread(last, 0 * last, len(seen))
+
+    seen = []
+    monkeypatch.setattr(module, "measure_spread", note_who_was_asked)
+    one = replace(add_uncertainty(make_leaning()), companions=(ask("b"), ask("c")))
+
+    predict(one, t1w(cohort, "04"))
+
+    assert seen == [0, 0, 1, 1, 2, 2]
 
 
 def test_a_model_that_never_saw_mirrored_scans_is_not_shown_them(make_leaning):
