@@ -15,7 +15,6 @@ from scipy.ndimage import zoom
 from scoring_speed import score_files, score_with_scikit_image
 from side_by_side import alternate, summarise
 
-from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows.chains import count_chains
 from medtranslate.workflows.prediction import Translator, load_translator
@@ -75,16 +74,12 @@ def _time_alone(translator: Translator, case: Any, out: Path) -> float:
 
 def _time_network(translator: Translator, cases: list[Any]) -> Callable[[], float]:
     prepared = translator.prepare(cases[0])
-    engine = translator.choose_engine(prepared)
-    divisor = translator.pipeline.method.generator.divisor
-    inputs = make_inputs(prepared.source, prepared.mask).as_subclass(torch.Tensor)
-    widths = [w for size in reversed(inputs.shape[1:]) for w in (0, -size % divisor)]
-    padded = torch.nn.functional.pad(inputs[None], widths, mode="replicate")
+    engine, inputs = translator.choose_engine(prepared), translator.show(prepared)[None]
 
     def run() -> float:
         began = time.perf_counter()
         with torch.inference_mode():
-            engine.run(padded)
+            engine.run(inputs)
         return time.perf_counter() - began
 
     return run

@@ -64,13 +64,15 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
     if "engine" in part:
         engine, bound = part["engine"], part["seconds_at_the_convolution_rate"]
         whole = part["seconds_at_the_convolution_rate_padded"]
+        beside = part["seconds_beside_convolution"]["median"]
         lines += [
             "",
             f"Shape {'x'.join(map(str, part['shape']))}; {engine['Engine']} in"
-            f" {engine['Precision']} ({engine['Why']}). At the convolution rate of this run its"
-            f" operations need {bound:.3g} s: ours takes {ours / bound:.2f} times that. Padded to"
-            f" {'x'.join(map(str, part['padded']))}, which is what the network takes, they need"
-            f" {whole:.3g} s: {ours / whole:.2f} times.",
+            f" {engine['Precision']} ({engine['Why']}). In turn with a convolution at"
+            f" {part['convolution_tflops']:.2f} TFLOP/s ours takes {beside:.3g} s. At that rate its"
+            f" operations need {bound:.3g} s, of which ours takes {beside / bound:.2f} times;"
+            f" padded to {'x'.join(map(str, part['padded']))}, as the network computes, they"
+            f" need {whole:.3g} s: {beside / whole:.2f} times.",
         ]
     elif "shape" in part:
         shape, ratio = "x".join(map(str, part["shape"])), times["file to file"]["median"] / ours
