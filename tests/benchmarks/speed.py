@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -78,7 +78,10 @@ def main() -> None:
         "scoring": lambda: measure_scoring(repeats),
         "file to file": partial(_measure_files, shape, quick, repeats),
         "file to file, twice the channels": partial(
-            _measure_files, shape, quick, repeats, channels=32
+            _measure_files, shape, quick, repeats, ["method.generator.channels=32"]
+        ),
+        "file to file, the brain found by its atlas": partial(
+            _measure_files, shape, quick, repeats, ["preprocess.mask=brain"]
         ),
         "start": lambda: _measure_start(repeats),
         "growth": lambda: _measure_growth(quick),
@@ -209,9 +212,9 @@ def _count_operations(network: nn.Module, channels: int) -> float:
 
 
 def _measure_files(
-    shape: tuple[int, int, int], quick: bool, repeats: int, *, channels: int = 16
+    shape: tuple[int, int, int], quick: bool, repeats: int, changes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    return measure_translation(shape, scans=2 if quick else 8, repeats=repeats, channels=channels)
+    return measure_translation(shape, scans=2 if quick else 8, repeats=repeats, changes=changes)
 
 
 def _measure_training(num_steps: int) -> dict[str, Any]:

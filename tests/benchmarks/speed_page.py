@@ -75,11 +75,13 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
             f" need {whole:.3g} s: {beside / whole:.2f} times.",
         ]
     elif "shape" in part:
-        shape, ratio = "x".join(map(str, part["shape"])), times["file to file"]["median"] / ours
+        shape, shown = ("x".join(map(str, part[key])) for key in ("shape", "shown"))
+        ratio = times["file to file"]["median"] / ours
         lines += [
             "",
             f"{part['scans']} scans of {shape}, {part['at_a_time']} at a time, seconds a scan; the"
-            f" network alone has all cores. A scan takes {ratio:.2f} times the network's own time.",
+            f" network alone is shown {shown} voxels and has all cores. A scan takes {ratio:.2f}"
+            " times the network's own time.",
         ]
     if "share_of_time_in_the_step" in part:
         lines += ["", f"Time inside the step: {part['share_of_time_in_the_step']:.1%}."]
