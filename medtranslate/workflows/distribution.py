@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
@@ -14,7 +15,7 @@ from medtranslate.errors import ConfigError, MissingExtraError
 from medtranslate.workflows.attempts import Failure, attempt
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client, Future, LocalCluster
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ _ANY_PORT = {"dashboard_address": ":0"}
 """A scheduler serves its state by HTTP; where several run, each at a free port."""
 
 _CONNECT_SECONDS = 30
+_CLOSE_SECONDS = 60
 _PATIENCE_SECONDS = 5
 """A wait for workers that lasts longer is told."""
 
@@ -126,6 +128,13 @@ def _find_cluster(cluster: str) -> Iterator[Any]:  # Any: an address, or a clust
         )
     with _start_cluster(kind, int(count)) as started:
         yield started
+        if kind == "local":
+            started.sync(_close_workers, started)
+
+
+async def _close_workers(cluster: LocalCluster) -> None:
+    """End the workers, which have large libraries to take down; Dask would kill them after 4 s."""
+    await asyncio.gather(*(one.close(timeout=_CLOSE_SECONDS) for one in cluster.workers.values()))
 
 
 def _start_cluster(kind: str, count: int) -> Any:  # Any: dask-jobqueue ships no types

@@ -1,5 +1,6 @@
 """Many cases, here and on worker processes, one of which dies."""
 
+import atexit
 import math
 import os
 import signal
@@ -150,3 +151,16 @@ def test_a_scheduler_without_workers_is_told_and_waited_for(monkeypatch):
 
     assert told == [f"waiting for workers of {empty.scheduler_address}: none yet"]
     assert results == {0: 2.0}
+
+
+def end_slowly(seconds: float) -> None:
+    """Have this process take so long to end, as on a busy machine."""
+    atexit.register(time.sleep, seconds)
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_long_to_end_is_not_killed(caplog):
+    results = dict(distribute(end_slowly, [6.0], cluster="local:1"))
+
+    assert results == {0: None}
+    assert "killing" not in caplog.text
