@@ -323,8 +323,7 @@ def _training_range(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> T
         i, j, k = arrays.source.shape[1:]
         scans.append(
             measure_traits(
-                arrays.source[0].numpy(),
-                arrays.mask[0].numpy() > 0,
+                np.sort(arrays.source.numpy()[arrays.mask.numpy() > 0]),
                 native=read_header(case.source).geometry,
                 grid=Geometry((i, j, k), arrays.affine),
             )
