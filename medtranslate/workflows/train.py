@@ -38,6 +38,7 @@ from medtranslate.workflows.device import (
     ALONE,
     agree_on_most,
     check_precision,
+    choose_precision,
     make_fabric,
     send_batch,
     steps_between_reads,
@@ -138,6 +139,7 @@ def train_in_locked(
     cohort = assemble_cohort(pipeline, datasets)
     cache = cache or out / "cache"
     fabric = make_fabric(pipeline, processes)
+    computing = {} if pipeline.train is None else _tell_computing(pipeline, fabric, progress)
     if not pipeline.is_progression and processes.count == 1:  # Several would wait for each other.
         need_training_memory(pipeline, fabric)
     open_run(pipeline, out, resume=resume)
@@ -163,7 +165,9 @@ def train_in_locked(
         **told,
     }
     data = describe_data(cohort)
-    provenance = describe_run("train") | {"datasets": [p.name for p in datasets], DATA_KEY: data}
+    provenance = describe_run(
+        "train", **computing, **{"datasets": [p.name for p in datasets], DATA_KEY: data}
+    )
     sha256 = save_model(
         out / "model",
         weights=weights,
@@ -177,6 +181,13 @@ def train_in_locked(
     )
     sign_outputs(out, since=before, record=made, key=key)
     return out / "model"
+
+
+def _tell_computing(pipeline: Pipeline, fabric: Fabric, progress: Progress) -> dict[str, str]:
+    """Tell where training computes, in which number format and why; the first two as plain data."""
+    precision = choose_precision(pipeline)
+    progress.tell(f"computes on {fabric.device.type} in {precision}")
+    return {"device": fabric.device.type, "precision": precision.name}
 
 
 def _learn(

@@ -64,20 +64,24 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
     if "engine" in part:
         engine, bound = part["engine"], part["seconds_at_the_convolution_rate"]
         whole = part["seconds_at_the_convolution_rate_padded"]
+        beside = part["seconds_beside_convolution"]["median"]
         lines += [
             "",
             f"Shape {'x'.join(map(str, part['shape']))}; {engine['Engine']} in"
-            f" {engine['Precision']} ({engine['Why']}). At the convolution rate of this run its"
-            f" operations need {bound:.3g} s: ours takes {ours / bound:.2f} times that. Padded to"
-            f" {'x'.join(map(str, part['padded']))}, which is what the network takes, they need"
-            f" {whole:.3g} s: {ours / whole:.2f} times.",
+            f" {engine['Precision']} ({engine['Why']}). In turn with a convolution at"
+            f" {part['convolution_tflops']:.2f} TFLOP/s ours takes {beside:.3g} s. At that rate its"
+            f" operations need {bound:.3g} s, of which ours takes {beside / bound:.2f} times;"
+            f" padded to {'x'.join(map(str, part['padded']))}, as the network computes, they"
+            f" need {whole:.3g} s: {beside / whole:.2f} times.",
         ]
     elif "shape" in part:
-        shape, ratio = "x".join(map(str, part["shape"])), times["file to file"]["median"] / ours
+        shape, shown = ("x".join(map(str, part[key])) for key in ("shape", "shown"))
+        ratio = times["file to file"]["median"] / ours
         lines += [
             "",
             f"{part['scans']} scans of {shape}, {part['at_a_time']} at a time, seconds a scan; the"
-            f" network alone has all cores. A scan takes {ratio:.2f} times the network's own time.",
+            f" network alone is shown {shown} voxels and has all cores. A scan takes {ratio:.2f}"
+            " times the network's own time.",
         ]
     if "share_of_time_in_the_step" in part:
         lines += ["", f"Time inside the step: {part['share_of_time_in_the_step']:.1%}."]
