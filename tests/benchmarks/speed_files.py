@@ -12,7 +12,7 @@ import nibabel
 import numpy as np
 import torch
 from scipy.ndimage import zoom
-from scoring_speed import score_files, score_with_scikit_image
+from scoring_speed import score_files, score_with_monai, score_with_scikit_image
 from side_by_side import alternate, summarise
 
 from medtranslate.pipeline import read_pipeline
@@ -112,6 +112,7 @@ def measure_scoring(repeats: int) -> dict[str, Any]:
             for name, way in {
                 "all scores and tables": score_files,
                 "SSIM by scikit-image": score_with_scikit_image,
+                "SSIM and PSNR by MONAI": score_with_monai,
             }.items()
         }
         return {"seconds": alternate(ways, repeats=repeats)}
