@@ -103,7 +103,7 @@ def examine_scan(path: Path, *, suffix: str | None, kind: Kind) -> ScanFacts:
         header = read_header(path)
     except (VolumeReadError, GeometryError) as error:
         return ScanFacts(path, None, None, (_refused(path, error),))
-    remarks = [*_examine_warnings(header), *_examine_grid(header)]
+    remarks = [*_examine_warnings(header), *examine_grid(header)]
     voxels = None
     try:
         if kind == "image":
@@ -115,7 +115,7 @@ def examine_scan(path: Path, *, suffix: str | None, kind: Kind) -> ScanFacts:
         remarks.append(_refused(path, error))
     except GeometryError as error:
         # It tells what the header's warnings told, and worse.
-        remarks = [_refused(path, error), *_examine_grid(header)]
+        remarks = [_refused(path, error), *examine_grid(header)]
     return ScanFacts(path, header, voxels, tuple(remarks))
 
 
@@ -134,7 +134,8 @@ def _examine_warnings(header: ScanHeader) -> Iterator[Remark]:
         yield Remark(severity, text, "check in a viewer that the scan lies where it should")
 
 
-def _examine_grid(header: ScanHeader) -> Iterator[Remark]:
+def examine_grid(header: ScanHeader) -> Iterator[Remark]:
+    """What is odd about where a scan says that its voxels lie; an error: it cannot be true."""
     geometry = header.geometry
     extent = [n * s for n, s in zip(geometry.shape, geometry.spacing, strict=True)]
     shape = "×".join(str(n) for n in geometry.shape)

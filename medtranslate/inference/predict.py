@@ -135,10 +135,16 @@ def predict(
         (i, j, k),
         divisor=divisor,
     )
-    if not bool(torch.isfinite(prediction).all()):
-        count = int((~torch.isfinite(prediction)).sum())
+    if count := count_non_finite(prediction):
         raise ValueError(f"the prediction holds {count} non-finite voxels; the model is not usable")
     return prediction
+
+
+def count_non_finite(prediction: Tensor) -> int:
+    """How many voxels are infinite or not a number; where none is, the extremes tell."""
+    if bool(torch.isfinite(torch.stack(torch.aminmax(prediction))).all()):
+        return 0
+    return int(torch.isfinite(prediction).logical_not().sum())
 
 
 def with_smaller_windows(
@@ -200,14 +206,16 @@ def predict_with_plan(
     padding = _padding(source, divisor)
     with torch.inference_mode():
         # Without a name here, the padded source is gone before the result is copied.
-        result = _translate(
-            translate, functional.pad(source[None], padding, mode="replicate"), plan
-        )
+        result = _translate(translate, _pad(source[None], padding), plan)
     starts = padding[4], padding[2], padding[0]
     region = tuple(
         slice(start, start + size) for start, size in zip(starts, source.shape[1:], strict=True)
     )
-    return result[0][(slice(None), *region)].float().clone()
+    return result[0][(slice(None), *region)].float().contiguous()
+
+
+def _pad(source: Tensor, padding: tuple[int, ...]) -> Tensor:
+    return functional.pad(source, padding, mode="replicate") if any(padding) else source
 
 
 def _translate(translate: Translator, padded: Tensor, plan: InferencePlan) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from einops import rearrange
 from monai.networks.blocks.segresnet_block import ResBlock
@@ -76,15 +77,20 @@ class Generator(nn.Module):
 
         Args:
             correct: As :meth:`correct`, such as an exported graph.
-            source: As for :meth:`forward`.
+            source: Shape ``(n, 2, i, j, k)``, from :func:`make_inputs`; any sizes. What
+                ``correct`` is given goes on with the values at the edges, on both sides alike, up
+                to multiples of ``settings.divisor``.
 
         Returns:
             Shape ``(n, 2, i, j, k)``, float32: the prediction, and the starting map in it.
         """
         num, _, *shape = source.shape
-        found = source.new_empty(num, 2, *shape)
-        shown = self._show(source, start=found[:, 1:])
-        torch.add(found[:, 1:], correct(shown), out=found[:, :1])
+        found = _allocate((num, 2, *shape), source.device)
+        corrected = correct(self._show(source, start=found[:, 1:]))
+        for axis, size in enumerate(shape, start=2):
+            before, _ = _margins(size, self.settings.divisor)
+            corrected = corrected.narrow(axis, before, size)
+        torch.add(found[:, 1:], corrected, out=found[:, :1])
         return found
 
     def correct(self, inputs: Tensor) -> Tensor:
@@ -107,26 +113,31 @@ class Generator(nn.Module):
         return rearrange(corrected, "(n k) c i j -> n c i j k", n=len(inputs))
 
     def begin(self, source: Tensor) -> Tensor:
-        """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out."""
-        return self._map_channels(source).mean(dim=1, keepdim=True)
+        """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out, float32."""
+        found = _allocate((len(source), 1, *source.shape[2:]), source.device)
+        for rows in _slabs(source):
+            maps = self._map_channels(source[:, :, rows])
+            torch.mean(maps, dim=1, keepdim=True, out=found[:, :, rows])
+        return found
 
     def _map_channels(self, source: Tensor) -> Tensor:
         return torch.cat([self.lookup(source[:, :1]), self.rank_lookup(source[:, 1:])], dim=1)
 
     def _show(self, source: Tensor, *, start: Tensor) -> Tensor:
-        """What :meth:`correct` takes, channels last in memory; ``start`` is filled on the way.
-
-        A slab at a time: each step passes over voxels that the processor still has at hand.
-        """
+        """What :meth:`correct` takes, channels last in memory; ``start`` is filled on the way."""
         num, _, *shape = source.shape
-        shown = source.new_empty(num, *shape, 2 * NUM_CHANNELS)
-        depth = _SLAB if source.device.type == "cpu" else shape[0]
-        for first in range(0, shape[0], depth):
-            slab = slice(first, first + depth)
-            intensity, rank = source[:, :, slab].unbind(dim=1)
+        i, j, k = (_margins(size, self.settings.divisor) for size in shape)
+        padded = [size + sum(margins) for size, margins in zip(shape, (i, j, k), strict=True)]
+        shown = _allocate((num, *padded, 2 * NUM_CHANNELS), source.device)
+        inner = shown[:, i[0] : i[0] + shape[0]]
+        for rows in _slabs(source):
+            slab = functional.pad(source[:, :, rows], (*k, *j, 0, 0), mode="replicate")
+            intensity, rank = slab.unbind(dim=1)
             maps = self.lookup(intensity), self.rank_lookup(rank)
-            torch.stack([intensity, rank, *maps], dim=-1, out=shown[:, slab])
-            torch.add(*maps, out=start[:, 0, slab]).mul_(0.5)
+            torch.stack([intensity, rank, *maps], dim=-1, out=inner[:, rows])
+            mean = torch.add(*maps).mul_(0.5)
+            start[:, 0, rows] = mean.narrow(2, j[0], shape[1]).narrow(3, k[0], shape[2])
+        shown[:, : i[0]], shown[:, padded[0] - i[1] :] = inner[:, :1], inner[:, -1:]
         return shown.movedim(-1, 1)
 
     def _with_neighbours(self, inputs: Tensor) -> Tensor:
@@ -143,6 +154,29 @@ class Generator(nn.Module):
         features = to_voxels(self.backbone(to_blocks(inputs, factor)), factor)
         corrected: Tensor = self.head(torch.cat([features, inputs.to(features.dtype)], dim=1))
         return corrected
+
+
+def _allocate(shape: Sequence[int], device: torch.device) -> Tensor:
+    """Float32, not filled; on the CPU NumPy's, which asks for large pages: they come faster."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.empty(shape, np.float32))
+    return torch.empty(shape, device=device)
+
+
+def _slabs(volume: Tensor) -> Iterator[slice]:
+    """Parts of a volume along its first axis, so small that a processor keeps one at hand.
+
+    What is done to it in several steps then passes over the memory once. A GPU takes all of it.
+    """
+    size = volume.shape[2]
+    depth = _SLAB if volume.device.type == "cpu" else size
+    return (slice(first, first + depth) for first in range(0, size, depth))
+
+
+def _margins(size: int, divisor: int) -> tuple[int, int]:
+    """Voxels to add before and after, up to a multiple of ``divisor``."""
+    missing = -size % divisor
+    return missing // 2, missing - missing // 2
 
 
 def to_blocks(voxels: Tensor, factor: int) -> Tensor:

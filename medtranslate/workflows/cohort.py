@@ -11,6 +11,7 @@ from medtranslate.data.index import index_datasets, read_description
 from medtranslate.data.leakage import guard_split
 from medtranslate.data.scans import DatasetIndex, Part
 from medtranslate.data.split import Split, split_subjects
+from medtranslate.data.untrue_headers import warn_of_untrue_headers
 from medtranslate.data.visits import VisitPair, pair_visits
 from medtranslate.pipeline import Pipeline
 
@@ -49,6 +50,7 @@ def assemble_cohort(pipeline: Pipeline, datasets: Sequence[Path]) -> Cohort:
     participants = join_participants(indexes)
     split = split_subjects(cases, participants, pipeline.split)
     guard_split(split, cases)
+    warn_of_untrue_headers(cases)
     descriptions = {index.name: read_description(index.root) for index in indexes}
     return Cohort(tuple(cases), split, participants, pairs, descriptions)
 

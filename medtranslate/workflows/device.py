@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -24,7 +25,7 @@ ALONE = Processes()
 
 def choose_processor(pipeline: Pipeline) -> Processor:
     """Device and precision for a trained model; as :func:`make_fabric` chooses for one process."""
-    return Processor(choose_device(), bf16=_choose_precision(pipeline) == "bf16-mixed")
+    return Processor(choose_device(), bf16=choose_precision(pipeline).name == "bf16-mixed")
 
 
 def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
@@ -34,7 +35,7 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
     """
     from lightning_fabric import Fabric
 
-    precision = _choose_precision(pipeline)
+    precision = choose_precision(pipeline).name
     if processes.count == 1:
         return Fabric(accelerator="auto", devices=1, precision=precision)
     fabric = Fabric(
@@ -48,14 +49,38 @@ def make_fabric(pipeline: Pipeline, processes: Processes = ALONE) -> Fabric:
     return fabric
 
 
-def _choose_precision(pipeline: Pipeline) -> Literal["bf16-mixed", "32-true"]:
+@dataclass(frozen=True)
+class Precision:
+    """A number format, and why this one.
+
+    Attributes:
+        name: As Lightning Fabric calls it.
+        why: For the person who waits.
+    """
+
+    name: Literal["bf16-mixed", "32-true"]
+    why: str
+
+    def __str__(self) -> str:
+        return f"{'bf16' if self.name == 'bf16-mixed' else 'float32'}: {self.why}"
+
+
+def choose_precision(pipeline: Pipeline) -> Precision:
+    """The number format that training computes in on this machine."""
     wanted = "auto" if pipeline.train is None else pipeline.train.precision
     if wanted != "auto":
-        return wanted
+        return Precision(wanted, "asked for")
     if torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "32-true"
-    fast = torch.cpu._is_avx512_bf16_supported() and not pipeline.is_thin
-    return "bf16-mixed" if fast else "32-true"
+        fast, what = torch.cuda.is_bf16_supported(), "GPU"
+    else:
+        fast, what = torch.cpu._is_avx512_bf16_supported(), "processor"
+    if not fast:
+        return Precision("32-true", f"the {what} does not compute in bf16")
+    if what == "processor" and pipeline.is_thin:
+        first = pipeline.training.patch_size[0]
+        why = f"bf16 gradients are wrong for patches of {first} voxels along the first axis"
+        return Precision("32-true", why)
+    return Precision("bf16-mixed", f"the {what} computes in it")
 
 
 def check_precision(pipeline: Pipeline) -> None:

@@ -38,6 +38,7 @@ from medtranslate.workflows.device import (
     ALONE,
     agree_on_most,
     check_precision,
+    choose_precision,
     make_fabric,
     send_batch,
     steps_between_reads,
@@ -62,6 +63,7 @@ from medtranslate.workflows.training_start import (
     fit_histogram,
     make_sampler,
     need_target,
+    show_people,
     start_generator,
 )
 from medtranslate.workflows.training_task import TrainingTask
@@ -138,6 +140,7 @@ def train_in_locked(
     cohort = assemble_cohort(pipeline, datasets)
     cache = cache or out / "cache"
     fabric = make_fabric(pipeline, processes)
+    computing = {} if pipeline.train is None else _tell_computing(pipeline, fabric, progress)
     if not pipeline.is_progression and processes.count == 1:  # Several would wait for each other.
         need_training_memory(pipeline, fabric)
     open_run(pipeline, out, resume=resume)
@@ -163,7 +166,9 @@ def train_in_locked(
         **told,
     }
     data = describe_data(cohort)
-    provenance = describe_run("train") | {"datasets": [p.name for p in datasets], DATA_KEY: data}
+    provenance = describe_run(
+        "train", **computing, **{"datasets": [p.name for p in datasets], DATA_KEY: data}
+    )
     sha256 = save_model(
         out / "model",
         weights=weights,
@@ -179,6 +184,13 @@ def train_in_locked(
     return out / "model"
 
 
+def _tell_computing(pipeline: Pipeline, fabric: Fabric, progress: Progress) -> dict[str, str]:
+    """Tell where training computes, in which number format and why; the first two as plain data."""
+    precision = choose_precision(pipeline)
+    progress.tell(f"computes on {fabric.device.type} in {precision}")
+    return {"device": fabric.device.type, "precision": precision.name}
+
+
 def _learn(
     pipeline: Pipeline,
     cohort: Cohort,
@@ -191,7 +203,7 @@ def _learn(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a network: its weights, and what the model folder records of its kind."""
     start = _start_translation if pipeline.visits is None else start_progression
-    task = start(pipeline, cohort, prepared, fabric)
+    task = start(pipeline, cohort, prepared, fabric, folder=out)
     best = _run_loop(pipeline, task, out, fabric, resume=resume, progress=progress)
     weights = task.finish(best)
     return weights, task.describe(weights)
@@ -212,7 +224,7 @@ def _follow(
     people = [*cohort.part("train"), *cohort.part("val")]
     fabric.barrier()  # The first process has prepared the scans.
     prepared = _prepare(pipeline, people, cache or out / "cache", NoProgress())
-    task = _start_translation(pipeline, cohort, prepared, fabric)
+    task = _start_translation(pipeline, cohort, prepared, fabric, folder=out)
     with tempfile.TemporaryDirectory() as scratch:
         if resume and (out / CHECKPOINTS).is_dir():
             shutil.copytree(out / CHECKPOINTS, Path(scratch) / CHECKPOINTS)
@@ -253,10 +265,16 @@ def _run_loop(
 
 
 def _start_translation(
-    pipeline: Pipeline, cohort: Cohort, prepared: Mapping[str, PreparedArrays], fabric: Fabric
+    pipeline: Pipeline,
+    cohort: Cohort,
+    prepared: Mapping[str, PreparedArrays],
+    fabric: Fabric,
+    *,
+    folder: Path,
 ) -> TrainingTask:
-    """Learn to turn one contrast into another."""
-    generator = start_generator(pipeline, cohort, prepared)
+    """Learn to turn one contrast into another; images are spilled into ``folder``."""
+    shown = show_people(cohort, prepared, folder)
+    generator = start_generator(pipeline, prepared, shown)
 
     def describe(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         validators = {case.name: prepared[case.name] for case in cohort.part("val")}
@@ -268,7 +286,9 @@ def _start_translation(
 
     share = Share(fabric.global_rank, fabric.world_size)
     # Before the method takes the generator to its device: the scans are on the CPU.
-    sampler = make_sampler(pipeline, cohort, prepared, generator, share=share, device=fabric.device)
+    sampler = make_sampler(
+        pipeline, prepared, shown, generator, share=share, device=fabric.device, folder=folder
+    )
     method = build_method(pipeline, generator, fabric)
     mode = choose_compilation(pipeline, fabric)
     if mode is not None:
@@ -323,8 +343,7 @@ def _training_range(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> T
         i, j, k = arrays.source.shape[1:]
         scans.append(
             measure_traits(
-                arrays.source[0].numpy(),
-                arrays.mask[0].numpy() > 0,
+                np.sort(arrays.source.numpy()[arrays.mask.numpy() > 0]),
                 native=read_header(case.source).geometry,
                 grid=Geometry((i, j, k), arrays.affine),
             )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-import torch
 from torch import Tensor
 
 from medtranslate.errors import CheckpointError
-from medtranslate.inference.predict import InferencePlan, predict_with_plan
+from medtranslate.inference.predict import InferencePlan, count_non_finite, predict_with_plan
 from medtranslate.inference.processor import Computes
 from medtranslate.inference.spread import predict_views
 from medtranslate.networks.generator import Generator
@@ -44,12 +43,12 @@ def predict_levelled_views(
     Raises:
         CheckpointError: If the model predicts voxels that are not finite.
     """
-    divisor = pipeline.method.generator.divisor
+    # A whole volume is padded by the generator itself, in one pass with what else it does to it.
+    divisor = 1 if plan.window is None else pipeline.method.generator.divisor
 
     def predict(shown: Tensor) -> Tensor:
         normalised = predict_with_plan(run, shown, plan=plan, divisor=divisor)
-        if not bool(torch.isfinite(torch.stack(torch.aminmax(normalised))).all()):
-            bad = normalised[0].numel() - int(torch.isfinite(normalised[0]).count_nonzero())
+        if bad := count_non_finite(normalised[0]):
             raise CheckpointError(
                 f"{name}: the model predicts {bad:,} voxels that are not finite; it cannot be used"
                 " for this scan"

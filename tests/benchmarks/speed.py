@@ -18,9 +18,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,13 @@ import torch
 from monai.inferers import SlidingWindowInferer
 from monai.losses import SSIMLoss
 from monai.networks.nets import BasicUNet
+from monai.transforms import (
+    Compose,
+    CropForegroundd,
+    LoadImaged,
+    Orientationd,
+    ScaleIntensityRangePercentilesd,
+)
 from side_by_side import alternate, describe_machine, fit_exponent
 from speed_files import measure_scoring, measure_translation
 from torch import Tensor, nn
@@ -52,6 +61,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PATCH = (64, 80, 64)
 PIPELINE = ROOT / "pipelines" / "t1w_to_t2w.yaml"
 STEP = ["method.adversary.weight=0", "train.batch_size=1"]
+_DIVISOR = 16
+_CONVOLUTION_FLOP = 2 * 64 * 64 * 27 * 48**3
 T1W = "sub-phantom01/anat/sub-phantom01_T1w.nii.gz"
 
 
@@ -65,9 +76,8 @@ def main() -> None:
     quick = arguments.quick
     shape = (64, 80, 64) if quick else (182, 218, 182)
     repeats = 1 if quick else 3
-    rate = _convolution_rate()
     parts: dict[str, Callable[[], Any]] = {
-        f"inference {name}": partial(_measure_inference, build, shape, repeats, rate)
+        f"inference {name}": partial(_measure_inference, build, shape, repeats)
         for name, build in NETWORKS.items()
     }
     parts |= {
@@ -76,7 +86,10 @@ def main() -> None:
         "scoring": lambda: measure_scoring(repeats),
         "file to file": partial(_measure_files, shape, quick, repeats),
         "file to file, twice the channels": partial(
-            _measure_files, shape, quick, repeats, channels=32
+            _measure_files, shape, quick, repeats, ["method.generator.channels=32"]
+        ),
+        "file to file, the brain found by its atlas": partial(
+            _measure_files, shape, quick, repeats, ["preprocess.mask=brain"]
         ),
         "start": lambda: _measure_start(repeats),
         "growth": lambda: _measure_growth(quick),
@@ -85,7 +98,6 @@ def main() -> None:
     if arguments.training_only:
         parts = {"training": parts["training"]}
     result: dict[str, Any] = {"machine": describe_machine(), "quick": quick}
-    result["convolution_tflops"] = rate
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     for name, measure in parts.items():
@@ -98,25 +110,39 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("runs/bench.json"))
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--training-only", action="store_true", help="on the GPU, if there is one")
+    parser.add_argument("--training-only", action="store_true", help="on the GPU if there is one")
     parser.add_argument("--memory-of", choices=["torch", "openvino"], help=argparse.SUPPRESS)
     parser.add_argument("--edge", type=int, default=96, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _our_generator() -> tuple[nn.Module, Engines, int, int]:
+@dataclass(frozen=True, eq=False)
+class _Subject:
+    """A network, what computes it, its input channels, and the multiple its volumes are padded to.
+
+    Our generator is handed a volume as it is, and pads it on the way.
+    """
+
+    network: nn.Module
+    engines: Engines
+    channels: int
+    divisor: int
+
+
+def _our_generator() -> _Subject:
     torch.manual_seed(0)
     generator = Generator(GeneratorSettings()).eval()
     nn.init.normal_(generator.head.weight, std=0.05)
     exported = CorrectionNetwork(generator).eval()
     engines = _engines(generator.correct, exported, generator.predict_with, channels=(2, 4))
-    return generator, engines, 2, generator.settings.divisor
+    return _Subject(generator, engines, channels=2, divisor=1)
 
 
-def _basic_unet() -> tuple[nn.Module, Engines, int, int]:
+def _basic_unet() -> _Subject:
     torch.manual_seed(0)
     network = BasicUNet(spatial_dims=3, in_channels=1, out_channels=1).eval()
-    return network, _engines(network, network, lambda run, x: run(x), channels=(1, 1)), 1, 16
+    engines = _engines(network, network, lambda run, x: run(x), channels=(1, 1))
+    return _Subject(network, engines, channels=1, divisor=_DIVISOR)
 
 
 NETWORKS = {"default generator": _our_generator, "BasicUNet 5.75 M": _basic_unet}
@@ -135,66 +161,68 @@ def _engines(
         predict_with,
         num_channels=channels[0],
         num_exported_channels=channels[1],
-        divisor=16,
+        divisor=_DIVISOR,
         autocast=nullcontext,
         folder=Path(tempfile.gettempdir()) / "medtranslate-bench-graphs",
     )
 
 
-def _convolution_rate() -> float:
-    """TFLOP/s of 64 to 64 channels, 3x3x3, 48^3 voxels, in bf16, channels last."""
+def _convolution() -> Callable[[], Tensor]:
+    """64 to 64 channels, 3x3x3, 48^3 voxels, in bf16, channels last."""
     layout = torch.channels_last_3d
     volume = torch.rand(1, 64, 48, 48, 48).bfloat16().contiguous(memory_format=layout)
     kernel = torch.rand(64, 64, 3, 3, 3).bfloat16().contiguous(memory_format=layout)
-    with torch.inference_mode():
-        found = alternate(
-            {"convolution": lambda: functional.conv3d(volume, kernel, padding=1)}, repeats=15
-        )
-    return 2 * 64 * 64 * 27 * 48**3 / found["convolution"]["median"] / 1e12
+    return lambda: functional.conv3d(volume, kernel, padding=1)
 
 
 def _measure_inference(
-    build: Callable[[], tuple[nn.Module, Engines, int, int]],
-    shape: tuple[int, int, int],
-    repeats: int,
-    rate: float,
+    build: Callable[[], _Subject], shape: tuple[int, int, int], repeats: int
 ) -> dict[str, Any]:
-    network, engines, channels, divisor = build()
-    source = torch.rand(channels, *shape)
+    subject = build()
+    network, source = subject.network, torch.rand(subject.channels, *shape)
     settings = InferenceSettings(memory_gb=16, engine="openvino")
-    engine = engines.choose(shape, torch.device("cpu"), settings=settings)
+    engine = subject.engines.choose(shape, torch.device("cpu"), settings=settings)
     windows = SlidingWindowInferer((96, 96, 96), overlap=0.5, mode="gaussian", progress=False)
 
-    def slide() -> None:
-        with torch.inference_mode():
-            windows(source[None], network)
-
-    def run(way: Callable[[Tensor], Tensor]) -> Callable[[], Tensor]:
+    def run(way: Callable[[Tensor], Tensor], divisor: int) -> Callable[[], Tensor]:
         return lambda: predict(way, source, settings=settings, divisor=divisor, bytes_per_voxel=1)
 
-    times = alternate(
-        {"ours": run(engine.run), "torch, whole volume": run(network)}, repeats=repeats
-    )
-    # A minute each on two cores: what a first run costs more is lost in it.
-    times |= alternate({"MONAI SlidingWindowInferer": slide}, repeats=1, warm_up=False)
-    with FlopCounterMode(display=False) as counter, torch.inference_mode():
-        network(source[None, :, :96, :96, :96])
-    a_voxel = counter.get_total_flops() / 96**3 / rate / 1e12
-    padded = [-(-size // divisor) * divisor for size in shape]
+    ways = {
+        "ours": run(engine.run, subject.divisor),
+        "torch, whole volume": run(network, _DIVISOR),
+        "MONAI SlidingWindowInferer": lambda: windows(source[None], network),
+    }
+    ways["ours"]()  # compiles the graph; in the minutes of the others a first run is lost
+    with torch.inference_mode():
+        times = alternate(ways, repeats=repeats, warm_up=False)
+        # The processor's speed varies with the minute: the convolution in turn with what it bounds.
+        bound = alternate({"ours": ways["ours"], "conv": _convolution()}, repeats=4 * repeats)
+    padded = [-(-size // _DIVISOR) * _DIVISOR for size in shape]
+    rate = _CONVOLUTION_FLOP / bound["conv"]["median"]
+    a_voxel = _count_operations(network, subject.channels) / rate
     return {
         "shape": list(shape),
         "engine": engine.to_json() | {"Why": engine.why},
         "seconds": times,
+        "convolution_tflops": rate / 1e12,
+        "seconds_beside_convolution": bound["ours"],
         "seconds_at_the_convolution_rate": a_voxel * math.prod(shape),
         "padded": padded,
         "seconds_at_the_convolution_rate_padded": a_voxel * math.prod(padded),
     }
 
 
+def _count_operations(network: nn.Module, channels: int) -> float:
+    """Of a voxel."""
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.rand(1, channels, 96, 96, 96))
+    return float(counter.get_total_flops()) / 96**3
+
+
 def _measure_files(
-    shape: tuple[int, int, int], quick: bool, repeats: int, *, channels: int = 16
+    shape: tuple[int, int, int], quick: bool, repeats: int, changes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    return measure_translation(shape, scans=2 if quick else 8, repeats=repeats, channels=channels)
+    return measure_translation(shape, scans=2 if quick else 8, repeats=repeats, changes=changes)
 
 
 def _measure_training(num_steps: int) -> dict[str, Any]:
@@ -278,12 +306,21 @@ def _plain_step() -> Callable[[dict[str, Tensor]], object]:
 def _measure_preparation(repeats: int) -> dict[str, Any]:
     settings = read_pipeline(ROOT / "pipelines" / "demo.yaml").preprocess
     source = ROOT / "sample_data" / T1W
+    monai_chain = Compose(
+        [
+            LoadImaged("image", ensure_channel_first=True),
+            Orientationd("image", "RAS", labels=None),
+            CropForegroundd("image", "image"),
+            ScaleIntensityRangePercentilesd("image", 0, 99.5, 0, 1),
+        ]
+    )
     with tempfile.TemporaryDirectory() as folder:
         ways = {
             "cold": lambda: load_or_prepare(settings, name="one", source=source),
             "warm": lambda: load_or_prepare(
                 settings, name="one", source=source, cache=Path(folder)
             ),
+            "MONAI transforms alone": lambda: monai_chain({"image": source}),
         }
         return {"seconds": alternate(ways, repeats=repeats)}
 
@@ -298,27 +335,25 @@ def _measure_start(repeats: int) -> dict[str, Any]:
 
 
 def _measure_growth(quick: bool) -> dict[str, Any]:
-    """Prediction by voxels, and preparation by scans."""
-    _, engines, channels, divisor = _our_generator()
+    """Prediction by voxels, and preparation by scans: ten simulated people, over and over."""
+    subject = _our_generator()
     edges = [32, 48, 64] if quick else [64, 96, 128, 192, 256]
     settings = InferenceSettings(engine="openvino", memory_gb=16)
-    engine = engines.choose((64, 64, 64), torch.device("cpu"), settings=settings)
+    engine = subject.engines.choose((64, 64, 64), torch.device("cpu"), settings=settings)
     by_voxels: dict[int, float] = {}
     for edge in edges:
-        source = torch.rand(channels, edge, edge, edge)
+        source = torch.rand(subject.channels, edge, edge, edge)
 
         def run(source: Tensor = source) -> Tensor:
-            return predict(
-                engine.run, source, settings=settings, divisor=divisor, bytes_per_voxel=1
-            )
+            return predict(engine.run, source, settings=settings, bytes_per_voxel=1)
 
         by_voxels[edge**3] = alternate({"ours": run}, repeats=3)["ours"]["median"]
     chain = read_pipeline(ROOT / "pipelines" / "demo.yaml").preprocess
-    source_path = ROOT / "sample_data" / T1W
+    people = sorted((ROOT / "sample_data").glob("sub-*/anat/*_T1w.nii.gz"))
     by_subjects: dict[int, float] = {}
     for number in [1, 2] if quick else [1, 4, 16, 64]:
         began = time.perf_counter()
-        for _ in range(number):
+        for source_path in islice(cycle(people), number):
             load_or_prepare(chain, name="one", source=source_path)
         by_subjects[number] = time.perf_counter() - began
     return {
@@ -346,13 +381,13 @@ def _measure_memory(edge: int) -> dict[str, Any]:
 
 def _peak_memory(name: str, edge: int) -> float:
     """MB that predicting a cube adds to a process that predicted a small one."""
-    _, engines, channels, divisor = _our_generator()
+    subject = _our_generator()
     settings = InferenceSettings(engine=name, memory_gb=64)  # type: ignore[arg-type]  # checked by argparse
-    engine = engines.choose((edge,) * 3, torch.device("cpu"), settings=settings)
+    engine = subject.engines.choose((edge,) * 3, torch.device("cpu"), settings=settings)
 
     def run(size: int) -> float:
-        source = torch.rand(channels, size, size, size)
-        predict(engine.run, source, settings=settings, divisor=divisor, bytes_per_voxel=1)
+        source = torch.rand(subject.channels, size, size, size)
+        predict(engine.run, source, settings=settings, bytes_per_voxel=1)
         return _highest_mb()
 
     small = run(32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ import nibabel
 import numpy as np
 import torch
 from scipy.ndimage import zoom
-from scoring_speed import score_files, score_with_scikit_image
+from scoring_speed import score_files, score_with_monai, score_with_scikit_image
 from side_by_side import alternate, summarise
 
-from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows.chains import count_chains
 from medtranslate.workflows.prediction import Translator, load_translator
@@ -34,18 +33,20 @@ _TWO_UPDATES = [
 
 
 def measure_translation(
-    shape: tuple[int, int, int], *, scans: int, repeats: int, channels: int
+    shape: tuple[int, int, int], *, scans: int, repeats: int, changes: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Seconds a scan: read, prepared, predicted, undone and written; and the network's own."""
+    """Seconds a scan: read, prepared, predicted, undone and written; and the network's own.
+
+    ``changes`` are to the demonstration's pipeline, as for ``--set``.
+    """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        changes = [*_TWO_UPDATES, f"method.generator.channels={channels}"]
-        pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", changes)
+        pipeline = read_pipeline(ROOT / "pipelines" / "demo.yaml", [*_TWO_UPDATES, *changes])
         train(pipeline, [ROOT / "sample_data"], work / "run")
         translator = load_translator(work / "run")
         sources = [_write_large(work / f"sub-{n}_T1w.nii.gz", shape) for n in range(scans)]
         cases = collect_cases(translator, sources)
-        network = _time_network(translator, cases)
+        network = _Network(translator, cases)
         whole, alone, one = [], [], []
         for number in range(repeats + 1):
             began = time.perf_counter()
@@ -55,6 +56,7 @@ def measure_translation(
             one.append(_time_alone(translator, cases[0], work / "one.nii.gz"))
         return {
             "shape": list(shape),
+            "shown": list(network.shape),
             "scans": scans,
             "at_a_time": count_chains(translator, cases),
             # The first of each compiles the graph for this shape.
@@ -73,21 +75,21 @@ def _time_alone(translator: Translator, case: Any, out: Path) -> float:
     return time.perf_counter() - began
 
 
-def _time_network(translator: Translator, cases: list[Any]) -> Callable[[], float]:
-    prepared = translator.prepare(cases[0])
-    engine = translator.choose_engine(prepared)
-    divisor = translator.pipeline.method.generator.divisor
-    inputs = make_inputs(prepared.source, prepared.mask).as_subclass(torch.Tensor)
-    widths = [w for size in reversed(inputs.shape[1:]) for w in (0, -size % divisor)]
-    padded = torch.nn.functional.pad(inputs[None], widths, mode="replicate")
+class _Network:
+    """The network of one scan by itself, with all cores."""
 
-    def run() -> float:
+    def __init__(self, translator: Translator, cases: list[Any]) -> None:
+        prepared = translator.prepare(cases[0])
+        self._engine = translator.choose_engine(prepared)
+        self._inputs = translator.show(prepared)[None]
+        self.shape = tuple(self._inputs.shape[2:])
+
+    def __call__(self) -> float:
+        """Seconds."""
         began = time.perf_counter()
         with torch.inference_mode():
-            engine.run(padded)
+            self._engine.run(self._inputs)
         return time.perf_counter() - began
-
-    return run
 
 
 def _write_large(path: Path, shape: tuple[int, int, int]) -> Path:
@@ -110,6 +112,7 @@ def measure_scoring(repeats: int) -> dict[str, Any]:
             for name, way in {
                 "all scores and tables": score_files,
                 "SSIM by scikit-image": score_with_scikit_image,
+                "SSIM and PSNR by MONAI": score_with_monai,
             }.items()
         }
         return {"seconds": alternate(ways, repeats=repeats)}

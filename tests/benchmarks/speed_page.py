@@ -36,17 +36,24 @@ def write_page(data: dict[str, Any]) -> str:
     for name, part in data.items():
         if isinstance(part, dict) and "seconds" in part:
             lines += _table(name, part)
-    lines += ["## Growth", "", "| what | exponent |", "| --- | --- |"]
-    lines += [f"| {name} | {part['exponent']:.2f} |" for name, part in data["growth"].items()]
-    peak = data["peak_memory_mb"]
-    lines += [
+    if "growth" in data:  # not where training alone was measured
+        lines += _growth_and_memory(data["growth"], data["peak_memory_mb"])
+    return "\n".join(lines) + "\n"
+
+
+def _growth_and_memory(growth: dict[str, Any], peak: dict[str, Any]) -> list[str]:
+    return [
+        "## Growth",
+        "",
+        "| what | exponent |",
+        "| --- | --- |",
+        *(f"| {name} | {part['exponent']:.2f} |" for name, part in growth.items()),
         "",
         "## Peak memory",
         "",
         f"What predicting a cube of {peak['edge']} voxels adds: torch {peak['torch']:.0f} MB,"
         f" OpenVINO {peak['openvino']:.0f} MB.",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _table(name: str, part: dict[str, Any]) -> list[str]:
@@ -64,20 +71,24 @@ def _table(name: str, part: dict[str, Any]) -> list[str]:
     if "engine" in part:
         engine, bound = part["engine"], part["seconds_at_the_convolution_rate"]
         whole = part["seconds_at_the_convolution_rate_padded"]
+        beside = part["seconds_beside_convolution"]["median"]
         lines += [
             "",
             f"Shape {'x'.join(map(str, part['shape']))}; {engine['Engine']} in"
-            f" {engine['Precision']} ({engine['Why']}). At the convolution rate of this run its"
-            f" operations need {bound:.3g} s: ours takes {ours / bound:.2f} times that. Padded to"
-            f" {'x'.join(map(str, part['padded']))}, which is what the network takes, they need"
-            f" {whole:.3g} s: {ours / whole:.2f} times.",
+            f" {engine['Precision']} ({engine['Why']}). In turn with a convolution at"
+            f" {part['convolution_tflops']:.2f} TFLOP/s ours takes {beside:.3g} s. At that rate its"
+            f" operations need {bound:.3g} s, of which ours takes {beside / bound:.2f} times;"
+            f" padded to {'x'.join(map(str, part['padded']))}, as the network computes, they"
+            f" need {whole:.3g} s: {beside / whole:.2f} times.",
         ]
     elif "shape" in part:
-        shape, ratio = "x".join(map(str, part["shape"])), times["file to file"]["median"] / ours
+        shape, shown = ("x".join(map(str, part[key])) for key in ("shape", "shown"))
+        ratio = times["file to file"]["median"] / ours
         lines += [
             "",
             f"{part['scans']} scans of {shape}, {part['at_a_time']} at a time, seconds a scan; the"
-            f" network alone has all cores. A scan takes {ratio:.2f} times the network's own time.",
+            f" network alone is shown {shown} voxels and has all cores. A scan takes {ratio:.2f}"
+            " times the network's own time.",
         ]
     if "share_of_time_in_the_step" in part:
         lines += ["", f"Time inside the step: {part['share_of_time_in_the_step']:.1%}."]

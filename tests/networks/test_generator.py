@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 import torch
+from torch.nn import functional
 
 from medtranslate.networks.discriminator import ConditionalDiscriminator
 from medtranslate.networks.generator import Generator
@@ -46,6 +47,24 @@ def test_slab_by_slab_it_predicts_the_same_and_tells_its_start(settings):
 
         torch.testing.assert_close(prediction, generator(source), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(start, generator.begin(source), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: f"{s.dimensions}-stem{s.stem_factor}")
+def test_a_volume_of_any_size_goes_on_with_its_edges(settings):
+    generator = _disturb(Generator(settings))
+    source = torch.rand(2, 2, 19, 13, 9)
+    margins = [-size % settings.divisor for size in (9, 13, 19)]
+    widths = [width for n in margins for width in (n // 2, n - n // 2)]
+    padded = functional.pad(source, widths, mode="replicate")
+
+    with torch.inference_mode():
+        prediction, start = generator.predict_with(generator.correct, source).split(1, dim=1)
+        expected = generator(padded)
+        for axis, (n, size) in enumerate(zip(margins[::-1], source.shape[2:], strict=True), 2):
+            expected = expected.narrow(axis, n // 2, size)
+
+    torch.testing.assert_close(prediction, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(start, generator.begin(source), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=lambda s: f"{s.dimensions}-stem{s.stem_factor}")

@@ -1,5 +1,6 @@
 """A batch is brought to where the method learns, and several processes agree."""
 
+import json
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -11,7 +12,14 @@ from monai.data import MetaTensor
 
 from medtranslate.errors import ConfigError
 from medtranslate.pipeline import build_generator
-from medtranslate.workflows.device import agree_on_most, choose_processor, make_fabric, send_batch
+from medtranslate.workflows.device import (
+    agree_on_most,
+    choose_precision,
+    choose_processor,
+    make_fabric,
+    send_batch,
+)
+from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.train import train
 
@@ -116,3 +124,42 @@ def test_bf16_is_not_taken_where_it_is_wrong(make_pipeline, cohort, tmp_path, mo
     for start in (train, run_pipeline):
         with pytest.raises(ConfigError, match=r"wrong gradients .* is 32.* at least 48"):
             start(asked, [cohort], tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("knows_bf16", "first", "told"),
+    [
+        (True, 48, "bf16: the processor computes in it"),
+        (False, 48, "float32: the processor does not compute in bf16"),
+        (True, 32, "float32: bf16 gradients are wrong for patches of 32 voxels along the first"),
+    ],
+)
+def test_a_precision_says_why(knows_bf16, first, told, make_pipeline, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: knows_bf16)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+    assert str(choose_precision(thin_pipeline(make_pipeline, first=first))).startswith(told)
+
+
+class Listens(NoProgress):
+    """Keeps what is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def tell(self, text):
+        self.told.append(text)
+
+
+def test_training_tells_and_records_where_and_how_it_computes(make_pipeline, cohort, tmp_path):
+    listener = Listens()
+    pipeline = make_pipeline(
+        train={"patch_size": [16, 16, 16], "num_steps": 1, "num_validations": 1,
+               "precision": "32-true"},
+    )  # fmt: skip
+
+    model = train(pipeline, [cohort], tmp_path / "run", progress=listener)
+
+    assert "computes on cpu in float32: asked for" in listener.told
+    provenance = json.loads((model / "provenance.json").read_text())
+    assert (provenance["device"], provenance["precision"]) == ("cpu", "32-true")
