@@ -26,7 +26,7 @@ from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take
 from medtranslate.provenance import hash_volume
 from medtranslate.watermark import describe_watermark, recorded_identity
 from medtranslate.workflows.attempts import Failure, attempt, tell_failure
-from medtranslate.workflows.chains import count_chains, work_in_chains
+from medtranslate.workflows.chains import plan_chains, work_in_chains
 from medtranslate.workflows.deviation import deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.marking import describe_made
@@ -244,15 +244,14 @@ def _translate_only(
 
 def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
     """In order, several at a time; what goes wrong with one is told in its place."""
-    on_gpu = translator.processor.device.type != "cpu"
-    turn = threading.Lock() if on_gpu else nullcontext()  # A GPU has memory for one.
+    chains = plan_chains(translator, [case for case, _ in jobs])
+    turn = threading.Lock() if chains.in_turn else nullcontext()
 
     def work(own: Translator, job: Job) -> TranslatedScan:
         made = attempt(partial(translate_case, own, *job, turn=turn))
         return tell_failed(job[0], made.why) if isinstance(made, Failure) else made
 
-    count = count_chains(translator, [case for case, _ in jobs])
-    return work_in_chains(work, translator, jobs, count=count)
+    return work_in_chains(work, translator, jobs, chains=chains)
 
 
 def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:
