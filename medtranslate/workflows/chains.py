@@ -15,7 +15,8 @@ from medtranslate.data.cases import Case
 from medtranslate.errors import MedTranslateError
 from medtranslate.inference.predict import memory_limit
 from medtranslate.io import read_header
-from medtranslate.workflows.prediction import Translator, estimate_memory
+from medtranslate.workflows.prediction import Translator
+from medtranslate.workflows.prediction_plan import estimate_memory
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
