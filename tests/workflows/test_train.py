@@ -239,6 +239,9 @@ def test_how_often_to_save_may_change_when_a_run_goes_on(cohort, tmp_path):
     pipeline = _pipeline(num_steps=1, num_validations=1, checkpoint_every="1h")
     train(pipeline, [cohort], tmp_path, resume=True)
 
+    recorded = load_model(tmp_path).config["pipeline"]["train"]["checkpoint_every"]
+    assert recorded == "1h"
+
 
 def test_validation_and_calibration_plan_by_what_the_generator_takes(cohort, tmp_path, monkeypatch):
     asked = []
