@@ -458,12 +458,14 @@ def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
     monkeypatch.setattr(sizing, "fit_to_machine", fit)
     arguments = (command, PIPELINES / "demo.yaml", "--data", tmp_path, "--out", tmp_path / "run")
 
-    shown = " ".join(call(*arguments, "--dry-run").stdout.split())
+    called = call(*arguments, "--dry-run")
+    shown = " ".join(called.stdout.split())
     printed = json.loads(call(*arguments, "--dry-run", "--json").stdout)
 
     assert "patches of 64x64x64 voxels, 16 channels" in shown
     assert "0.5 s an update" in shown
     assert "about 324 updates in 3 min, 2 GB beside the scans" in shown
+    assert "an update" not in called.stderr, "it is told once"
     assert printed["num_steps"] == 324
     assert list(tmp_path.iterdir()) == []
 
@@ -524,6 +526,18 @@ def test_each_end_has_its_code_and_message(error, code, as_json, capsys) -> None
     text = json.loads(streams.out)["error"]["message"] if as_json else streams.err
     assert (str(error) or "stopped") in text
     assert ("Traceback" in streams.err) == (code is ExitCode.UNEXPECTED)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_memory_that_runs_out_is_no_defect(error, capsys) -> None:
+    assert perform(fails_with(error), as_json=False) == ExitCode.USER_INPUT
+
+    told = capsys.readouterr().err
+    assert "the memory of this machine ran out" in told
+    assert "defect" not in told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize("code", [ExitCode.DONE, ExitCode.PARTLY])

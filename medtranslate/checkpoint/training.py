@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,14 @@ def save_checkpoint(folder: Path, step: int, state: Mapping[str, Any]) -> None:
     _remove_old(folder, newest=step)
 
 
-def load_newest_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
+def load_newest_checkpoint(
+    folder: Path, *, tell: Callable[[str], None] | None = None
+) -> tuple[int, dict[str, Any]] | None:
     """The newest checkpoint that is complete and unaltered.
 
     Args:
         folder: The ``checkpoints/`` folder of the run; may be absent.
+        tell: Told of each newer one that is not.
 
     Returns:
         Step and state, or None if nothing was saved yet.
@@ -71,9 +74,14 @@ def load_newest_checkpoint(folder: Path) -> tuple[int, dict[str, Any]] | None:
     problems = []
     for _, path in reversed(_list(folder)):
         try:
-            return _load(path)
+            found = _load(path)
         except CheckpointError as error:
             problems.append(str(error))
+            continue
+        if tell is not None:
+            for problem in problems:
+                tell(f"{problem}; the checkpoint before it is used")
+        return found
     if problems:
         raise CheckpointError(
             "no checkpoint can be used:\n  " + "\n  ".join(problems) + "\nTrain into a new folder"

@@ -142,12 +142,14 @@ def import_(
 
 
 def _fit(pipeline: Pipeline, run: Path | None, progress: Progress) -> Pipeline:
-    """The pipeline with the sizes that this machine can train in its time."""
+    """The pipeline with the sizes that this machine can train in its time, which are told."""
     if pipeline.train is None or pipeline.train.min_steps is None:
         return pipeline
     from medtranslate.workflows.sizing import fit_to_machine
 
-    return fit_to_machine(pipeline, run=run, progress=progress).pipeline
+    sizing = fit_to_machine(pipeline, run=run, progress=progress)
+    progress.tell(sizing.describe())
+    return sizing.pipeline
 
 
 def _show_sizing(pipeline: Pipeline, progress: Progress) -> Outcome:

@@ -83,6 +83,12 @@ def perform(job: Job, *, as_json: bool) -> ExitCode:
         text = "stopped; what was finished is kept. 'run' and 'train' go on with --resume"
         return _report(text, "Interrupted", ExitCode.INTERRUPTED, as_json, errors)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
+        if _is_out_of_memory(error):
+            text = (
+                "the memory of this machine ran out; what was finished is kept. End what else is"
+                " running, or use a machine with more memory"
+            )
+            return _report(text, "MemoryShortageError", ExitCode.USER_INPUT, as_json, errors)
         traceback.print_exc()
         text = f"unexpected {type(error).__name__}: {error}. This is a defect of medtranslate"
         return _report(text, type(error).__name__, ExitCode.UNEXPECTED, as_json, errors)
@@ -90,6 +96,14 @@ def perform(job: Job, *, as_json: bool) -> ExitCode:
         logging.disable(disabled)
     _show(outcome, as_json=as_json)
     return outcome.code
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if "torch" not in sys.modules:  # which is not imported to ask
+        return isinstance(error, MemoryError)
+    from medtranslate.inference.memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def report_usage_error(message: str) -> None:

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from medtranslate.checkpoint import LoadedModel
 from medtranslate.errors import CheckpointError
-from medtranslate.inference.predict import plan_inference
-from medtranslate.inference.spread import measure_spread
+from medtranslate.inference.predict import InferencePlan, with_smaller_windows
+from medtranslate.inference.spread import Spread, measure_spread
 from medtranslate.metrics.calibration import Calibration, calibrate
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.pipeline import Pipeline, build_generator
 from medtranslate.preprocess.cache import PreparedArrays
+from medtranslate.workflows.prediction_plan import plan_prediction
 from medtranslate.workflows.training_start import need_target, training_mask
 from medtranslate.workflows.views import autocast_by, predict_levelled_views
 
@@ -85,13 +86,18 @@ def _measure(
     """Deviation and absolute error of each person, voxels of the mask, normalised unit."""
     for name, arrays in people.items():
         mask = training_mask(arrays).numpy() > 0
-        i, j, k = arrays.source.shape[1:]
-        plan = plan_inference(
-            (i, j, k),
-            settings=pipeline.inference,
-            divisor=pipeline.method.generator.divisor,
-            device=fabric.device,
-        )
+        spread = _spread(pipeline, generator, name, arrays, fabric)
+        error = np.abs(spread.mean.numpy() - need_target(arrays, name).numpy())
+        yield spread.sd.numpy()[mask], error[mask]
+
+
+def _spread(
+    pipeline: Pipeline, generator: Generator, name: str, arrays: PreparedArrays, fabric: Fabric
+) -> Spread:
+    """Mean and deviation of a person's predictions, in windows as small as the memory demands."""
+    i, j, k = arrays.source.shape[1:]
+
+    def attempt(plan: InferencePlan) -> Spread:
         views = predict_levelled_views(
             pipeline,
             fabric,
@@ -101,6 +107,8 @@ def _measure(
             plan=plan,
             run=autocast_by(fabric, generator),
         )
-        spread = measure_spread(views)
-        error = np.abs(spread.mean.numpy() - need_target(arrays, name).numpy())
-        yield spread.sd.numpy()[mask], error[mask]
+        return measure_spread(views)
+
+    plan = plan_prediction(pipeline, (i, j, k), settings=pipeline.inference, device=fabric.device)
+    divisor = pipeline.method.generator.divisor
+    return with_smaller_windows(attempt, plan, (i, j, k), divisor=divisor)[0]

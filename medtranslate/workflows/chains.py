@@ -16,7 +16,8 @@ from medtranslate.data.cases import Case
 from medtranslate.inference.predict import memory_limit
 from medtranslate.io import read_header
 from medtranslate.workflows.attempts import Failure, attempt
-from medtranslate.workflows.prediction import Translator, estimate_memory
+from medtranslate.workflows.prediction import Translator
+from medtranslate.workflows.prediction_plan import estimate_memory
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")

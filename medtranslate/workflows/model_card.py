@@ -22,6 +22,9 @@ DATA_KEY = "data"
 SCORES_KEY = "scores"
 """Key of the model's provenance that holds its mean scores, once it was scored."""
 
+STOPPED_KEY = "stopped"
+"""Key of the model's provenance that says why training ended early, if it did."""
+
 UNKNOWN = "not known"
 
 _TOLD = ("Name", "License", "DatasetDOI", "HowToAcknowledge")
@@ -54,6 +57,7 @@ def describe_model(
     data: Sequence[Mapping[str, Any]],
     seen: TrainingRange,
     scores: Mapping[str, Any] | None = None,
+    stopped: Mapping[str, int] | None = None,
 ) -> str:
     """Text of ``MODEL_CARD.md``; what nobody recorded is said to be not known.
 
@@ -63,6 +67,7 @@ def describe_model(
         data: Of :func:`describe_data`; empty if it was not recorded.
         seen: What the training sources were like.
         scores: Content of ``summary.json``; None before the model was scored.
+        stopped: Where training ended early, and with the weights of which step; None if it did not.
     """
     parts = [
         f"# {pipeline.name}",
@@ -70,6 +75,7 @@ def describe_model(
         *_intended_use(pipeline),
         *_data(data),
         *_training(pipeline, split, data),
+        *_stop(stopped),
         *_scores(scores),
         *_change(scores),
         *_limits(pipeline, seen),
@@ -95,6 +101,7 @@ def write_scores(model: LoadedModel, summary: Mapping[str, Any]) -> None:
         data=model.provenance.get(DATA_KEY, ()),
         seen=TrainingRange.from_json(model.config[RANGE_KEY]),
         scores=summary,
+        stopped=model.provenance.get(STOPPED_KEY),
     )
     write_text(folder / CARD_FILE, card)
     brief = {
@@ -171,6 +178,16 @@ def _training(pipeline: Pipeline, split: Split, data: Sequence[Mapping[str, Any]
         f"Method `{pipeline.method.name}`, {pipeline.effort}{seed}, medtranslate {__version__}.",
         "\n".join(["| split | people | pairs of scans |", "| --- | --- | --- |", *rows]),
         f"Split {split.hash[:12]}, by person; who is where stands in `config.json`.",
+    ]
+
+
+def _stop(stopped: Mapping[str, int] | None) -> list[str]:
+    if stopped is None:
+        return []
+    return [
+        f"**Training ended early**, at step {stopped['step']}: {stopped['num_skipped']} updates had"
+        " no finite loss or gradient. These are the best weights until then, of step"
+        f" {stopped['weights_of_step']}."
     ]
 
 

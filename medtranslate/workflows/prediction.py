@@ -18,7 +18,7 @@ from medtranslate.data.familiarity import RANGE_KEY, Departure, TrainingRange, m
 from medtranslate.data.scans import Selector
 from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.inference.engines import Engine, Engines
-from medtranslate.inference.predict import InferencePlan, plan_inference, with_smaller_windows
+from medtranslate.inference.predict import InferencePlan, with_smaller_windows
 from medtranslate.inference.processor import Processor
 from medtranslate.inference.settings import InferenceChoices, InferenceSettings
 from medtranslate.inference.spread import measure_spread
@@ -27,13 +27,13 @@ from medtranslate.metrics.calibration import Calibration
 from medtranslate.networks.correction import CorrectionNetwork
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.inputs import NUM_CHANNELS, make_inputs
-from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
 from medtranslate.watermark import WatermarkKey
 from medtranslate.workflows.device import choose_processor
+from medtranslate.workflows.prediction_plan import plan_prediction
 from medtranslate.workflows.train import HISTOGRAM_KEY
 from medtranslate.workflows.views import predict_levelled_views
 
@@ -185,12 +185,8 @@ class Translator:
 
     def _plan(self, prepared: Prepared) -> InferencePlan:
         i, j, k = prepared.source.shape[1:]
-        return plan_inference(
-            (i, j, k),
-            settings=self.inference,
-            divisor=self.pipeline.method.generator.divisor,
-            bytes_per_voxel=estimate_memory(self.pipeline.generator_settings),
-            device=self.processor.device,
+        return plan_prediction(
+            self.pipeline, (i, j, k), settings=self.inference, device=self.processor.device
         )
 
     @cached_property
@@ -328,20 +324,6 @@ class Translator:
                 f"{self.model.folder}: the baseline '{HISTOGRAM_KEY}' cannot be used ({error});"
                 " train the model again"
             ) from error
-
-
-def estimate_memory(generator: GeneratorSettings) -> int:
-    """Peak bytes a voxel that a generator takes for prediction in float32, a little too high.
-
-    A few maps at full resolution, and six of its first level behind the stem. Measured on the
-    CPU: 159 (3d) and 435 (2.5d) for 16 channels behind a stem of 2, where this gives 176 and 480;
-    627 and 868 for 32 channels without one, where it gives 896 and 1152.
-    """
-    dimensions = 3 if generator.dimensions == "3d" else 2
-    shown = 2 * NUM_CHANNELS * (1 if dimensions == 3 else generator.neighbour_slices)
-    maps = 4 * (generator.head_channels + shown)
-    maps += 6 * generator.channels // generator.stem_factor**dimensions
-    return int(4 * maps)
 
 
 def load_translator(path: Path, *, choices: InferenceChoices = _AS_THE_PIPELINE_SAYS) -> Translator:

@@ -19,7 +19,7 @@ from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.follow_ups import score_follow_ups
 from medtranslate.workflows.forecaster import load_forecaster
 from medtranslate.workflows.marking import describe_made
-from medtranslate.workflows.model_card import write_scores
+from medtranslate.workflows.model_card import STOPPED_KEY, write_scores
 from medtranslate.workflows.processes import find_processes
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.train import train_in_locked
@@ -191,7 +191,7 @@ def _simulate_and_score(cohort: Cohort, out: Path, *, command: str, progress: Pr
 
 
 def _is_trained(pipeline: Pipeline, cohort: Cohort, out: Path) -> bool:
-    """Whether the run holds a whole model of this very job.
+    """Whether the run holds a whole model of this very job, trained to its end.
 
     Raises:
         ConfigError: If its model is of another pipeline or other people.
@@ -209,4 +209,4 @@ def _is_trained(pipeline: Pipeline, cohort: Cohort, out: Path) -> bool:
             f"{out}: was trained on another division of people (datasets or split changed); choose"
             " another --out"
         )
-    return True
+    return STOPPED_KEY not in model.provenance

@@ -88,7 +88,7 @@ def fit_to_machine(
         pipeline: Its sizes are the largest that are tried; without ``train.min_steps`` they stay.
         run: Run folder that is gone on with: the sizes it was started with are kept.
         measure: Measures what one update costs.
-        progress: Told what is chosen, before anything starts.
+        progress: Told that measuring begins and ends.
 
     Raises:
         ConfigError: If not even the smallest sizes allow ``train.min_steps`` updates.
@@ -102,7 +102,6 @@ def fit_to_machine(
     else:
         chosen = _choose(pipeline, measure)
     progress.update(1)
-    progress.tell(chosen.describe())
     return chosen
 
 

@@ -16,7 +16,7 @@ from medtranslate.checkpoint import save_model
 from medtranslate.data.cases import Case
 from medtranslate.data.familiarity import RANGE_KEY, TrainingRange, measure_traits
 from medtranslate.data.patches import Share
-from medtranslate.errors import ConfigError
+from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.geometry import Geometry
 from medtranslate.inference.predict import predict
 from medtranslate.io import read_header
@@ -45,7 +45,13 @@ from medtranslate.workflows.device import (
 )
 from medtranslate.workflows.levelled import level_image
 from medtranslate.workflows.marking import describe_made
-from medtranslate.workflows.model_card import DATA_KEY, describe_data, describe_model
+from medtranslate.workflows.model_card import (
+    DATA_KEY,
+    STOPPED_KEY,
+    describe_data,
+    describe_model,
+)
+from medtranslate.workflows.prediction_plan import estimate_memory
 from medtranslate.workflows.preprocess import (
     RECORD_FILE,
     describe_case,
@@ -54,9 +60,15 @@ from medtranslate.workflows.preprocess import (
 )
 from medtranslate.workflows.processes import Processes, find_processes
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.training_cost import need_training_memory
+from medtranslate.workflows.training_cost import need_training_memory, telling_shortage
 from medtranslate.workflows.training_growth import fit_growth
-from medtranslate.workflows.training_loop import CHECKPOINTS, TrainingLoop, mean_scores
+from medtranslate.workflows.training_loop import (
+    CHECKPOINTS,
+    Divergence,
+    Learned,
+    TrainingLoop,
+    mean_scores,
+)
 from medtranslate.workflows.training_progression import start_progression
 from medtranslate.workflows.training_scores import draw_panels, score_on_grid
 from medtranslate.workflows.training_start import (
@@ -104,7 +116,9 @@ def train(
         ConfigError: If ``out`` holds a run and ``resume`` is not set, one of another pipeline, or
             one that is being written.
         DatasetError: If scans cannot be paired or people would leak between the splits.
-        MemoryShortageError: If an update would not fit the memory.
+        CheckpointError: If too many updates had no finite loss or gradient; the best weights until
+            then are the model all the same, which says so.
+        MemoryShortageError: If an update would not fit the memory, or the memory ran out.
         StopRequested: If somebody asked to stop; ``resume`` goes on.
     """
     processes = find_processes()
@@ -141,8 +155,8 @@ def train_in_locked(
     cache = cache or out / "cache"
     fabric = make_fabric(pipeline, processes)
     computing = {} if pipeline.train is None else _tell_computing(pipeline, fabric, progress)
-    if not pipeline.is_progression and processes.count == 1:  # Several would wait for each other.
-        need_training_memory(pipeline, fabric)
+    if pipeline.train is not None:
+        need_training_memory(pipeline, fabric, processes)
     open_run(pipeline, out, resume=resume)
     write_json(out / "split.json", cohort.split.to_json())
     people = [*cohort.part("train"), *cohort.part("val")]
@@ -150,12 +164,14 @@ def train_in_locked(
     fabric.barrier()
     records = {case.name: describe_case(prepared[case.name]) for case in people}
     write_json(out / RECORD_FILE, describe_preprocessing(pipeline.preprocess, records))
+    divergence = None
     if isinstance(pipeline.method, ReactionDiffusionSettings):
         weights, told = fit_growth(pipeline.method, cohort, prepared, progress=progress)
     else:
-        weights, told = _learn(
-            pipeline, cohort, prepared, out, fabric, resume=resume, progress=progress
-        )
+        with telling_shortage(pipeline):
+            weights, told, divergence = _learn(
+                pipeline, cohort, prepared, out, fabric, resume=resume, progress=progress
+            )
     scale = _typical_scale(cohort, prepared)
     seen = _training_range(cohort, prepared)
     config = {
@@ -166,21 +182,26 @@ def train_in_locked(
         **told,
     }
     data = describe_data(cohort)
-    provenance = describe_run(
-        "train", **computing, **{"datasets": [p.name for p in datasets], DATA_KEY: data}
-    )
+    stopped = None if divergence is None else divergence.to_json()
+    record = {"datasets": [p.name for p in datasets], DATA_KEY: data, **computing}
+    provenance = describe_run("train", **record, **({STOPPED_KEY: stopped} if stopped else {}))
     sha256 = save_model(
         out / "model",
         weights=weights,
         config=config,
         scale=scale,
         provenance=provenance,
-        card=describe_model(pipeline, cohort.split, data=data, seen=seen),
+        card=describe_model(pipeline, cohort.split, data=data, seen=seen, stopped=stopped),
     )
     made = describe_made(
         "medtranslate train", model_sha256=sha256, pipeline=pipeline.name, cases=people
     )
     sign_outputs(out, since=before, record=made, key=key)
+    if divergence is not None:
+        raise CheckpointError(
+            f"{divergence.told}. The best weights until then, of step {divergence.best_step}, are"
+            f" the model in {out / 'model'}, whose card says so"
+        )
     return out / "model"
 
 
@@ -200,13 +221,13 @@ def _learn(
     *,
     resume: bool,
     progress: Progress,
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Train a network: its weights, and what the model folder records of its kind."""
+) -> tuple[dict[str, torch.Tensor], dict[str, Any], Divergence | None]:
+    """Train a network: its weights, what the model folder records, and why it ended early."""
     start = _start_translation if pipeline.visits is None else start_progression
     task = start(pipeline, cohort, prepared, fabric, folder=out)
-    best = _run_loop(pipeline, task, out, fabric, resume=resume, progress=progress)
-    weights = task.finish(best)
-    return weights, task.describe(weights)
+    learned = _run_loop(pipeline, task, out, fabric, resume=resume, progress=progress)
+    weights = task.finish(learned.weights)
+    return weights, task.describe(weights), learned.divergence
 
 
 def _follow(
@@ -224,8 +245,8 @@ def _follow(
     people = [*cohort.part("train"), *cohort.part("val")]
     fabric.barrier()  # The first process has prepared the scans.
     prepared = _prepare(pipeline, people, cache or out / "cache", NoProgress())
-    task = _start_translation(pipeline, cohort, prepared, fabric, folder=out)
-    with tempfile.TemporaryDirectory() as scratch:
+    with telling_shortage(pipeline), tempfile.TemporaryDirectory() as scratch:
+        task = _start_translation(pipeline, cohort, prepared, fabric, folder=out)
         if resume and (out / CHECKPOINTS).is_dir():
             shutil.copytree(out / CHECKPOINTS, Path(scratch) / CHECKPOINTS)
         _run_loop(pipeline, task, Path(scratch), fabric, resume=resume, progress=NoProgress())
@@ -247,7 +268,7 @@ def _run_loop(
     *,
     resume: bool,
     progress: Progress,
-) -> dict[str, torch.Tensor]:
+) -> Learned:
     """Train to the end; the best averaged weights."""
     fabric.barrier()  # Every process has its checkpoints before the first writes new ones.
     loop = TrainingLoop(
@@ -320,8 +341,8 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
 
 
 def _describe_job(pipeline: Pipeline) -> dict[str, Any]:
-    """All but how processes share the weights, which may change when a run goes on."""
-    return pipeline.model_dump(exclude={"train": {"sharding"}})
+    """All that may not change when a run goes on: not how weights are shared out and saved."""
+    return pipeline.model_dump(exclude={"train": {"sharding", "checkpoint_every"}})
 
 
 def _typical_scale(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> IntensityScale:
@@ -390,6 +411,7 @@ class _Validation:
                 inputs,
                 settings=self._pipeline.inference,
                 divisor=self._pipeline.method.generator.divisor,
+                bytes_per_voxel=estimate_memory(self._pipeline.generator_settings),
             )
         start = method.generator.begin(inputs[None])[0]
         return level_image(self._pipeline, prediction, start=start, mask=arrays.mask)

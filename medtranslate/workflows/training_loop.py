@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from medtranslate.data.patches import PatchSampler
 from medtranslate.errors import CheckpointError, VolumeWriteError
 from medtranslate.methods.base import Batch, Trainable
 from medtranslate.methods.sharding import gather
-from medtranslate.pipeline import TrainingSettings
+from medtranslate.methods.training import TrainingSettings
 from medtranslate.workflows.interruption import StopRequested, StopWatch
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.training_log import TrainingLog
@@ -48,12 +48,60 @@ class _State:
     best_psnr: float = 0.0
 
 
+@dataclass(frozen=True)
+class Divergence:
+    """Why a training ended early: too many updates had no finite loss or gradient.
+
+    Attributes:
+        step: Of the update that was one too many.
+        num_skipped: Updates that were left out, that one too.
+        best_step: Updates after which the weights were kept that are the best.
+        told: The same and what to do, for the person who trains; names scans.
+    """
+
+    step: int
+    num_skipped: int
+    best_step: int
+    told: str
+
+    def to_json(self) -> dict[str, int]:
+        """Plain data for the model's provenance; names nobody."""
+        return {
+            "step": self.step,
+            "num_skipped": self.num_skipped,
+            "weights_of_step": self.best_step,
+        }
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a training came to.
+
+    Attributes:
+        weights: The best averaged weights by validation score, on the CPU.
+        divergence: Why the training ended early; None if it did not.
+    """
+
+    weights: dict[str, Tensor]
+    divergence: Divergence | None = None
+
+
+class _DivergedError(Exception):
+    """Ends the loop."""
+
+    def __init__(self, divergence: Divergence) -> None:
+        super().__init__(divergence.told)
+        self.divergence = divergence
+
+
 class TrainingLoop:
     """Trains a method until its steps or its time are used up.
 
-    What resuming needs is saved after each validation, and when somebody asks to stop. With
-    ``num_steps``, stopping and resuming gives the weights of an uninterrupted training, bit for
-    bit on the CPU.
+    What resuming needs is saved after each validation, between two of them whenever
+    ``checkpoint_every`` went by, and when somebody asks to stop. With ``num_steps``, stopping and
+    resuming gives the weights of an uninterrupted training, bit for bit on the CPU; with
+    ``time_budget`` too if each step takes what it took. The clock stands still while a checkpoint
+    is written: what is saved cannot hold the time that saving it took.
     """
 
     def __init__(
@@ -86,16 +134,16 @@ class TrainingLoop:
         self._progress = progress
         self._state = _State()
         self._best: dict[str, Tensor] = {}
+        self._saved_at = 0.0
         self._num_skipped = 0
         self._told_skipped = False
         self._loss = "-"
 
-    def run(self, *, resume: bool) -> dict[str, Tensor]:
-        """Train to the end; the best averaged weights by validation score.
+    def run(self, *, resume: bool) -> Learned:
+        """Train to the end, or until too many updates had no finite loss or gradient.
 
         Raises:
-            CheckpointError: If too many updates had non-finite gradients, or what is resumed is
-                another training.
+            CheckpointError: If what is resumed is another training, or damaged.
             StopRequested: If somebody asked to stop; what resuming needs is saved.
             VolumeWriteError: If a checkpoint or the log cannot be written.
         """
@@ -109,13 +157,15 @@ class TrainingLoop:
             except StopRequested as request:
                 self._save()
                 raise StopRequested(request.signal, self._describe_stop()) from None
+            except _DivergedError as error:
+                return Learned(self._best, error.divergence)
         if self._state.best_step == 0 < self._state.step:
             _LOGGER.warning(
                 "the training did not help: no weights scored better on the validation scans than"
                 " those it started from, which are kept. Train for longer, or with another"
                 " method.optimiser.learning_rate"
             )
-        return self._best
+        return Learned(self._best)
 
     def _train(self, watch: StopWatch) -> None:
         with (
@@ -135,9 +185,12 @@ class TrainingLoop:
                     self._state.seconds += time.monotonic() - started
                     self._save()
                     self._agree_with_others(watch, log)
+                elif self._is_saving_due():
+                    self._read(log)
+                    self._save()
                 if self._fraction() >= 1:
                     return
-                self._advance(self._send(next(batches)), log)
+                self._advance(batches, log)
 
     def _validating(self, watch: StopWatch) -> AbstractContextManager[None]:
         """Whoever holds a part of the weights must not leave the others in a validation."""
@@ -150,8 +203,9 @@ class TrainingLoop:
             self._read(log)
             raise StopRequested(int(asked))
 
-    def _advance(self, batch: dict[str, Tensor], log: TrainingLog) -> None:
+    def _advance(self, batches: Iterator[Batch], log: TrainingLog) -> None:
         started = time.monotonic()
+        batch = self._send(next(batches))
         terms = self._method.update(batch, progress=self._fraction())
         self._unread.add(self._state.step, terms, self._method.num_skipped)
         self._state.step += 1
@@ -180,6 +234,10 @@ class TrainingLoop:
     def _is_validation_due(self) -> bool:
         return self._fraction() * self._settings.num_validations >= self._state.num_validated + 1
 
+    def _is_saving_due(self) -> bool:
+        """Alike in all processes, which have just agreed on the time."""
+        return self._state.seconds - self._saved_at >= self._settings.checkpoint_seconds
+
     def _keep_best(self, scores: dict[str, float]) -> None:
         score = rate_weights(scores) if scores else float(self._state.step)
         if score > self._state.best_score:
@@ -194,12 +252,13 @@ class TrainingLoop:
             save_checkpoint(self._checkpoints, self._state.step, self._to_save())
         except VolumeWriteError as error:
             raise VolumeWriteError(f"{error}, with --resume: earlier steps are kept") from error
+        self._saved_at = self._state.seconds
 
     def _to_save(self) -> dict[str, Any]:
         return {"method": self._method.state(), "best": self._best, "loop": vars(self._state)}
 
     def _load(self) -> None:
-        newest = load_newest_checkpoint(self._checkpoints)
+        newest = load_newest_checkpoint(self._checkpoints, tell=self._progress.tell)
         if newest is None:
             return
         _, saved = newest
@@ -213,11 +272,12 @@ class TrainingLoop:
                 f"{self._checkpoints}: the newest checkpoint is not of this training"
                 f" ({type(error).__name__}). Train into a new folder"
             ) from error
+        self._saved_at = self._state.seconds
+        self._progress.tell(f"goes on from {self._describe_place()}")
 
     def _tell_skipped(self, told: ToldStep, log: TrainingLog) -> None:
         """Name the batch of an update that was left out; stop if there were too many."""
-        step, count = told.step, told.num_skipped
-        batch = self._sampler.describe(step)
+        step, batch = told.step, self._sampler.describe(told.step)
         log.add_skipped(step, batch)
         if not self._told_skipped:
             _LOGGER.warning(
@@ -228,18 +288,28 @@ class TrainingLoop:
                 log.skipped_file.name,
             )
         self._told_skipped = True
-        if count > self._settings.max_skipped:
-            raise CheckpointError(
-                f"training stopped at step {step}: {count} updates had non-finite losses or"
-                f" gradients (limit train.max_skipped = {self._settings.max_skipped}), the last"
-                f" from {batch}; all are in {log.skipped_file}. The good weights of the last"
-                f" validation are kept in {self._checkpoints}. Look at these scans, or lower"
-                " method.optimiser.learning_rate or set train.precision: 32-true, and train into"
-                " a new folder"
-            )
+        if told.num_skipped > self._settings.max_skipped:
+            raise _DivergedError(self._describe_divergence(told, batch, log))
+
+    def _describe_divergence(self, told: ToldStep, batch: str, log: TrainingLog) -> Divergence:
+        text = (
+            f"training stopped at step {told.step}: {told.num_skipped} updates had non-finite"
+            f" losses or gradients (limit train.max_skipped = {self._settings.max_skipped}), the"
+            f" last from {batch}; all are in {log.skipped_file}. Look at these scans, or lower"
+            " method.optimiser.learning_rate or set train.precision: 32-true, and train into a new"
+            " folder"
+        )
+        return Divergence(told.step, told.num_skipped, self._state.best_step, text)
 
     def _describe_stop(self) -> str:
         return f"training was stopped as asked, and saved after step {self._state.step}"
+
+    def _describe_place(self) -> str:
+        """The step, and how much of the training is done."""
+        if self._settings.num_steps is not None:
+            return f"step {self._state.step:,} of {self._settings.num_steps:,}"
+        minutes = self._state.seconds / 60
+        return f"step {self._state.step:,}, after {minutes:.3g} min of {self._settings.time_budget}"
 
     def _describe_best(self) -> str:
         return f"{self._state.best_psnr:.2f} dB" if self._state.best_psnr else "-"

@@ -17,7 +17,7 @@ from medtranslate.inference.settings import InferenceSettings
 from medtranslate.networks.correction import CorrectionNetwork
 from medtranslate.networks.generator import Generator
 from medtranslate.networks.settings import GeneratorSettings
-from medtranslate.workflows.prediction import estimate_memory
+from medtranslate.workflows.prediction_plan import estimate_memory
 
 engine, shape = sys.argv[1], (512, 512, 600)
 torch.manual_seed(0)

@@ -8,9 +8,11 @@ from medtranslate.checkpoint import load_model, save_model
 from medtranslate.data.cases import find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import CheckpointError
+from medtranslate.inference import predict
 from medtranslate.metrics.calibration import LEVELS, calibrate
 from medtranslate.networks.inputs import make_inputs
 from medtranslate.preprocess.cache import PreparedArrays
+from medtranslate.workflows import calibration as module
 from medtranslate.workflows.calibration import (
     UNCERTAINTY_KEY,
     calibrate_weights,
@@ -105,3 +107,28 @@ def test_a_calibration_that_is_not_usable_is_refused(trained, tmp_path):
 
     with pytest.raises(CheckpointError, match="'uncertainty' cannot be used"):
         read_calibration(model)
+
+
+def test_where_the_memory_does_not_suffice_smaller_windows_calibrate(
+    validator, make_pipeline, monkeypatch
+):
+    translator, prepared = validator
+    given = {"03": PreparedArrays.from_prepared(prepared)}
+    whole, windows = module.predict_levelled_views, []
+
+    def run_out(*arguments, plan, **options):
+        windows.append(plan.window)
+        if len(windows) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(*arguments, plan=plan, **options)
+
+    monkeypatch.setattr(module, "predict_levelled_views", run_out)
+    monkeypatch.setattr(predict, "SMALLEST_WINDOW", 8)
+    found = calibrate_weights(
+        make_pipeline(), translator.model.weights, given, translator.processor
+    )
+
+    shape = prepared.source.shape[1:]
+    assert windows[0] is None
+    assert np.prod(windows[1]) <= np.prod(shape) / 2
+    assert found.num_voxels == np.count_nonzero(prepared.mask.numpy() * prepared.seen.numpy())

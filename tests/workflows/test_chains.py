@@ -18,7 +18,8 @@ from medtranslate.workflows.chains import (
     plan_chains,
     work_in_chains,
 )
-from medtranslate.workflows.prediction import estimate_memory, load_translator
+from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.prediction_plan import estimate_memory
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate import translate
 

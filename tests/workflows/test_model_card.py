@@ -101,3 +101,16 @@ def test_a_model_that_recorded_no_data_says_so(model) -> None:
     card = (model / "MODEL_CARD.md").read_text()
     assert "Datasets and their licences: not known." in card
     assert "| train | 2 | not known |" in card
+
+
+def test_scores_do_not_take_out_of_the_card_that_training_ended_early(model) -> None:
+    path = model / "provenance.json"
+    stopped = {"step": 70, "num_skipped": 9, "weights_of_step": 60}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stopped": stopped}))
+
+    write_scores(load_model(model), SCORES)
+
+    card = (model / "MODEL_CARD.md").read_text()
+    assert "**Training ended early**, at step 70: 9 updates" in card
+    assert "of step 60." in card
+    assert "31.23" in card

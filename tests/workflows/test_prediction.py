@@ -12,7 +12,8 @@ from medtranslate.errors import CheckpointError
 from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import read_volume, write_volume
 from medtranslate.volume import CT_SCALE, IntensityScale
-from medtranslate.workflows.prediction import estimate_memory, load_translator
+from medtranslate.workflows.prediction import load_translator
+from medtranslate.workflows.prediction_plan import estimate_memory
 
 from .stand_in import StandIn
 

@@ -12,6 +12,7 @@ from medtranslate.checkpoint import load_model
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import write_text
 from medtranslate.settings import format_yaml
+from medtranslate.workflows import training_cost
 from medtranslate.workflows.processes import Processes, find_processes
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.train import train
@@ -67,6 +68,20 @@ def test_two_processes_train_as_one_with_the_doubled_batch(
 
     assert codes == [0, 0]
     check_same_training(tmp_path / "two", tmp_path / "one")
+
+
+def train_where_memory_may_be_short(*arguments):
+    training_cost._may_be_short = lambda *_: True  # of this process, which is a child
+    train(*arguments)
+
+
+def test_one_of_two_processes_measures_the_memory_and_neither_waits_for_ever(
+    cohort, make_pipeline, tmp_path
+):
+    pipeline = build(make_pipeline, REGRESSION, num_steps=1)
+
+    assert run_in_two(train_where_memory_may_be_short, pipeline, [cohort], tmp_path) == [0, 0]
+    assert load_model(tmp_path).weights
 
 
 @pytest.mark.slow

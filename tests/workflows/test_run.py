@@ -1,11 +1,12 @@
 """One call from datasets to a report, and what a second call does with what is there."""
 
 import json
+import shutil
 
 import pytest
 
 from medtranslate.checkpoint import load_model
-from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.errors import CheckpointError, ConfigError, DatasetError
 from medtranslate.workflows import run as module
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.validate import validate
@@ -150,3 +151,19 @@ def test_without_anybody_held_out_nothing_is_trained(cohort, make_pipeline, tmp_
         run_pipeline(pipeline, [cohort], tmp_path / "run")
 
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_whose_training_ended_early_is_not_taken_for_a_finished_one(
+    finished, cohort, make_pipeline, tmp_path, monkeypatch
+):
+    run = shutil.copytree(finished.folder, tmp_path / "run")
+    path = run / "model" / "provenance.json"
+    stopped = {"step": 2, "num_skipped": 1, "weights_of_step": 0}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stopped": stopped}))
+
+    def refuse(*_, **__):
+        raise CheckpointError("trained again")
+
+    monkeypatch.setattr(module, "train_in_locked", refuse)
+    with pytest.raises(CheckpointError, match="trained again"):
+        run_pipeline(make_pipeline(), [cohort], run, resume=True)

@@ -7,7 +7,6 @@ import pytest
 from medtranslate.errors import ConfigError, MemoryShortageError
 from medtranslate.io.atomic import write_text
 from medtranslate.settings import format_yaml
-from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.sizing import fit_to_machine, list_smaller
 from medtranslate.workflows.training_cost import TrainingCost
 
@@ -98,16 +97,8 @@ def test_a_run_that_goes_on_keeps_its_sizes_and_another_pipeline_does_not(
     assert fit_to_machine(other, run=tmp_path, measure=Machine(0.1)).pipeline == other
 
 
-def test_what_was_chosen_is_told_before_the_start(pipeline):
-    class Listens(NoProgress):
-        def __init__(self):
-            self.heard = []
+def test_what_was_chosen_is_described_in_one_line(pipeline):
+    told = fit_to_machine(pipeline, measure=Machine(1.0)).describe()
 
-        def tell(self, text):
-            self.heard.append(text)
-
-    listener = Listens()
-    fit_to_machine(pipeline, measure=Machine(1.0), progress=listener)
-
-    assert listener.heard[0].startswith("patches of 64x64x64 voxels, 16 channels; asked for")
-    assert "about 900 updates in 16.7 min" in listener.heard[0]
+    assert told.startswith("patches of 64x64x64 voxels, 16 channels; asked for")
+    assert "about 900 updates in 16.7 min" in told

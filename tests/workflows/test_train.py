@@ -1,5 +1,6 @@
 """Training end to end on tiny cohorts: who learns, what is left behind, going on after a stop."""
 
+import itertools
 import json
 
 import numpy as np
@@ -8,13 +9,18 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from medtranslate.checkpoint import load_model, load_newest_checkpoint
-from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.errors import CheckpointError, ConfigError, MemoryShortageError
 from medtranslate.geometry import Geometry
-from medtranslate.io import write_volume
+from medtranslate.inference import predict
+from medtranslate.inference.predict import plan_inference
+from medtranslate.io import read_volume, write_volume
 from medtranslate.methods import optimisation
 from medtranslate.pipeline import pipeline_from_json
 from medtranslate.volume import Volume
+from medtranslate.workflows import prediction_plan
+from medtranslate.workflows.prediction_plan import estimate_memory
 from medtranslate.workflows.train import train
+from medtranslate.workflows.translate import translate
 from medtranslate.workflows.verify import verify
 
 from .conftest import StopsAt
@@ -161,12 +167,92 @@ def test_batches_that_give_no_finite_loss_are_named_and_good_weights_kept(
     monkeypatch.setattr(optimisation, "reconstruction_loss", spoil)
 
     with pytest.raises(
-        CheckpointError, match=r"step 2: 3 updates .* the last from toy_0[12] at \d"
+        CheckpointError,
+        match=r"step 2: 3 updates .* the last from toy_0[12] at \d.* of step 0, are",
     ):
         train(_pipeline(max_skipped=2), [cohort], tmp_path)
 
     rows = (tmp_path / "logs" / "skipped.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["step", "0", "1", "2"]
+    assert load_model(tmp_path).provenance["stopped"]["weights_of_step"] == 0
+
+
+def test_the_best_weights_before_too_many_bad_updates_are_a_model_that_says_so(
+    cohort, tmp_path, monkeypatch
+):
+    """Six good updates, then none; the good ones were validated after every second."""
+    whole, count = optimisation.reconstruction_loss, itertools.count()
+
+    def spoil(*scans, **options):
+        return whole(*scans, **options) * (1 if next(count) < 6 else float("nan"))
+
+    monkeypatch.setattr(optimisation, "reconstruction_loss", spoil)
+    with pytest.raises(CheckpointError, match=r"step 7: 2 updates"):
+        train(_pipeline(max_skipped=1), [cohort], tmp_path)
+
+    model = load_model(tmp_path)
     step, state = load_newest_checkpoint(tmp_path / "checkpoints")
-    assert step == 2
-    assert all(torch.isfinite(weights).all() for weights in state["best"].values())
+    stopped = {"step": 7, "num_skipped": 2, "weights_of_step": state["loop"]["best_step"]}
+    assert step == 6
+    assert model.provenance["stopped"] == stopped
+    assert "**Training ended early**, at step 7" in (model.folder / "MODEL_CARD.md").read_text()
+    assert all(check.holds for check in verify(tmp_path).checks)
+    for name, weights in state["best"].items():
+        torch.testing.assert_close(model.weights[name], weights, rtol=0, atol=0)
+    scan = cohort / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    translate(tmp_path, [scan], tmp_path / "synthetic.nii.gz")
+    assert np.isfinite(read_volume(tmp_path / "synthetic.nii.gz").array).all()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_memory_that_runs_out_in_training_is_told_and_what_was_saved_goes_on(
+    error, cohort, tmp_path, monkeypatch
+):
+    whole, count = optimisation.reconstruction_loss, itertools.count()
+
+    def run_out(*scans, **options):
+        if next(count) == 3:
+            raise error
+        return whole(*scans, **options)
+
+    monkeypatch.setattr(optimisation, "reconstruction_loss", run_out)
+    with pytest.raises(
+        MemoryShortageError,
+        match=r"ran out .*16x16x16 voxels, 1 in .*--resume; or lower train\.pat",
+    ):
+        train(_pipeline(), [cohort], tmp_path)
+
+    assert load_newest_checkpoint(tmp_path / "checkpoints")[0] == 2
+    train(_pipeline(), [cohort], tmp_path, resume=True)
+
+
+def test_how_often_to_save_may_change_when_a_run_goes_on(cohort, tmp_path):
+    train(_pipeline(num_steps=1, num_validations=1), [cohort], tmp_path)
+
+    pipeline = _pipeline(num_steps=1, num_validations=1, checkpoint_every="1h")
+    train(pipeline, [cohort], tmp_path, resume=True)
+
+    recorded = load_model(tmp_path).config["pipeline"]["train"]["checkpoint_every"]
+    assert recorded == "1h"
+
+
+def test_validation_and_calibration_plan_by_what_the_generator_takes(cohort, tmp_path, monkeypatch):
+    asked = []
+
+    def note(*arguments, bytes_per_voxel, **options):
+        asked.append(bytes_per_voxel)
+        return plan_inference(*arguments, bytes_per_voxel=bytes_per_voxel, **options)
+
+    for module in (predict, prediction_plan):
+        monkeypatch.setattr(module, "plan_inference", note)
+    pipeline = _pipeline(num_steps=1, num_validations=1)
+    train(pipeline, [cohort], tmp_path)
+
+    assert asked == 3 * [estimate_memory(pipeline.generator_settings)], "two scores, calibration"
