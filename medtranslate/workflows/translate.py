@@ -21,7 +21,15 @@ from medtranslate.io import (
 )
 from medtranslate.io.documents import read_document
 from medtranslate.io.locking import lock_folder
-from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
+from medtranslate.manifest import (
+    Recorded,
+    Snapshot,
+    load_signing_key,
+    read_recorded,
+    sign_outputs,
+    take_snapshot,
+)
+from medtranslate.manifest.status import read_done, write_done, write_failed
 from medtranslate.provenance import hash_volume
 from medtranslate.watermark import describe_watermark, recorded_identity
 from medtranslate.workflows.chains import count_chains, work_in_chains
@@ -37,7 +45,6 @@ from medtranslate.workflows.outputs import (
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sources import collect_cases
-from medtranslate.workflows.status import write_done, write_failed
 from medtranslate.workflows.translated_case import TranslatedScan, translate_case
 from medtranslate.workflows.watermarking import with_watermark
 
@@ -177,7 +184,8 @@ def translate_cases(
     in_folder = not is_scan_file(out)
     with lock_folder(out) if in_folder else nullcontext():
         jobs = list(zip(cases, paths, strict=True))
-        scans = [find_kept_scan(translator, *job) if keep else None for job in jobs]
+        recorded = read_recorded(out) if keep else None
+        scans = [find_kept_scan(translator, *job, recorded=recorded) for job in jobs]
         progress.stage("translate", len(jobs))
         for scan in _translate_missing(translator, jobs, scans, progress):
             if in_folder:
@@ -219,8 +227,9 @@ def record_scan(out: Path, scan: TranslatedScan) -> None:
     if scan.output is None:
         hidden = hide_path(scan.error or "", scan.source, called=scan.case)
         write_failed(out, scan.case, hidden)
-    else:
-        write_done(out, scan.case, {"output": scan.output.relative_to(out).as_posix()})
+    elif not (scan.kept and read_done(out, scan.case)):
+        record = {"output": scan.output.relative_to(out).as_posix()}
+        write_done(out, scan.case, record, files=scan.files)
 
 
 def _translate_only(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
@@ -245,12 +254,18 @@ def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[Tra
     return work_in_chains(work, translator, jobs, count=count)
 
 
-def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:
-    """The synthetic scan that this model made from this source before; None if there is none."""
-    if not _is_made_by(translator, case, path):
+def find_kept_scan(
+    translator: Translator, case: Case, path: Path, *, recorded: Recorded | None
+) -> TranslatedScan | None:
+    """The synthetic scan that this model made from this source before; None if there is none.
+
+    It must be as a signed record says it was written: what is kept will be signed again.
+    """
+    if recorded is None or not _is_made_by(translator, case, path):
         return None
     beside = deviation_path(path) if translator.calibration is not None else None
-    return TranslatedScan(case.name, case.source, path, kept=True, deviation=beside)
+    scan = TranslatedScan(case.name, case.source, path, kept=True, deviation=beside)
+    return scan if recorded.holds(*scan.files) else None
 
 
 def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:
