@@ -82,6 +82,16 @@ def test_a_status_file_that_somebody_altered_vouches_for_nothing(folder, key):
     assert list(signed(folder, key, "ours.txt", "ours").files) == ["ours.txt", "status/02.json"]
 
 
+def test_what_changed_after_it_was_recorded_is_not_vouched_for(folder, key):
+    before = take_snapshot(folder)
+    begin_and_die(folder)
+    (folder / "of_01.txt").write_text("changed by somebody")
+    manifest = read_manifest(sign_outputs(folder, since=before, record={}, key=key))
+
+    written = hashlib.sha256(b"of_01.txt as written").hexdigest()
+    assert manifest.files["of_01.txt"].sha256 == written
+
+
 def test_a_status_file_counts_for_more_than_an_earlier_manifest(folder, key):
     signed(folder, key, "of_01.txt", "by an earlier call")
     begin_and_die(folder)

@@ -172,7 +172,8 @@ def stop_halfway(number, trained, cohort, folder):
         out = folder / f"attempt{attempt}"
         process = FORKING.Process(target=translate, args=(trained, [cohort], out))
         process.start()
-        wait_until(lambda: any(out.glob("status/*.json")) or process.exitcode is not None)
+        while not any(out.glob("status/*.json")) and process.exitcode is None:
+            time.sleep(0.002)
         os.kill(process.pid, number)
         process.join()
         if not (out / "manifest.json").exists():
