@@ -61,8 +61,10 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/speed.py --out runs/bench.json
 	$(BIN)/python tests/benchmarks/speed_page.py runs/bench.json docs/results/performance.md
 
-# Training steps where there is an NVIDIA GPU, after the tests that need one.
+# Training steps on an NVIDIA GPU, after the tests that need one.
 bench-gpu: $(STAMP)
+	@$(BIN)/python -c "import torch; raise SystemExit(None if torch.cuda.is_available() \
+	  else 'bench-gpu: torch sees no NVIDIA GPU on this machine; make bench needs none')"
 	$(BIN)/python -m pytest -m gpu tests/gpu
 	$(BIN)/python tests/benchmarks/speed.py --training-only --out runs/bench-gpu.json
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medtranslate.geometry import Geometry
+from medtranslate.networks.quantiles import quantiles_of_sorted
 
 HISTOGRAM = "intensity histogram"
 """Name of the property that is a distance between distributions."""
@@ -169,24 +170,22 @@ class TrainingRange:
         return result
 
 
-def measure_traits(
-    source: np.ndarray, mask: np.ndarray, *, native: Geometry, grid: Geometry
-) -> ScanTraits:
+def measure_traits(ascending: np.ndarray, *, native: Geometry, grid: Geometry) -> ScanTraits:
     """What is compared of a prepared source.
 
     Args:
-        source: Shape ``(i, j, k)``, normalised, on the model grid.
-        mask: Boolean, same shape, not empty.
+        ascending: Shape ``(n,)``, sorted, not empty; normalised intensity of every voxel of the
+            model grid inside the mask.
         native: The source's own grid.
         grid: The model grid.
     """
     axes = {_DIRECTIONS[_OPPOSITES.get(x, x)]: n for n, x in enumerate(native.orientation)}
     sizes = {direction: native.spacing[axes[direction]] for direction in _DIRECTIONS.values()}
     extents = {way: size * native.shape[axes[way]] for way, size in sizes.items()}
-    volume_ml = float(np.count_nonzero(mask) * np.prod(grid.spacing) / 1000)
+    volume_ml = float(len(ascending) * np.prod(grid.spacing) / 1000)
     values = [*sizes.values(), *extents.values(), volume_ml]
     properties = dict(zip(_property_names(), values, strict=True))
-    return ScanTraits(properties, np.quantile(source[mask].astype(np.float64), _LEVELS))
+    return ScanTraits(properties, quantiles_of_sorted(ascending.astype(np.float64), _LEVELS))
 
 
 def histogram_distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -24,7 +24,7 @@ _CPU = torch.device("cpu")
 
 @dataclass(frozen=True, eq=False)
 class TrainingCase:
-    """One prepared subject in memory.
+    """One prepared subject in memory; images of any number format, patches of them are float32.
 
     Attributes:
         source: Shape ``(1, i, j, k)``, normalised.
@@ -173,7 +173,10 @@ class PatchSampler:
             slice(start, start + size)
             for start, size in zip(place.start, self._patch_size, strict=True)
         )
-        patch = {key: image[(slice(None), *box)].clone() for key, image in case.images.items()}
+        patch = {
+            key: image[(slice(None), *box)].to(torch.float32, copy=True)
+            for key, image in case.images.items()
+        }
         augment = self._augmentation()
         augment.set_random_state(seed=place.seed)
         changed = augment(patch)
@@ -183,6 +186,8 @@ class PatchSampler:
 
 def _pad_case(case: TrainingCase, patch_size: tuple[int, int, int]) -> TrainingCase:
     missing = [max(0, p - n) for p, n in zip(patch_size, case.source.shape[1:], strict=True)]
+    if not any(missing):
+        return case
     widths = [width for m in reversed(missing) for width in (m // 2, m - m // 2)]
     return case.with_images(
         {key: functional.pad(image, widths) for key, image in case.images.items()}

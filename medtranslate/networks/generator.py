@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -113,25 +113,24 @@ class Generator(nn.Module):
         return rearrange(corrected, "(n k) c i j -> n c i j k", n=len(inputs))
 
     def begin(self, source: Tensor) -> Tensor:
-        """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out."""
-        return self._map_channels(source).mean(dim=1, keepdim=True)
+        """The starting map alone: ``(n, 2, i, j, k)`` in, ``(n, 1, i, j, k)`` out, float32."""
+        found = _allocate((len(source), 1, *source.shape[2:]), source.device)
+        for rows in _slabs(source):
+            maps = self._map_channels(source[:, :, rows])
+            torch.mean(maps, dim=1, keepdim=True, out=found[:, :, rows])
+        return found
 
     def _map_channels(self, source: Tensor) -> Tensor:
         return torch.cat([self.lookup(source[:, :1]), self.rank_lookup(source[:, 1:])], dim=1)
 
     def _show(self, source: Tensor, *, start: Tensor) -> Tensor:
-        """What :meth:`correct` takes, channels last in memory; ``start`` is filled on the way.
-
-        A slab at a time: each step passes over voxels that the processor still has at hand.
-        """
+        """What :meth:`correct` takes, channels last in memory; ``start`` is filled on the way."""
         num, _, *shape = source.shape
         i, j, k = (_margins(size, self.settings.divisor) for size in shape)
         padded = [size + sum(margins) for size, margins in zip(shape, (i, j, k), strict=True)]
         shown = _allocate((num, *padded, 2 * NUM_CHANNELS), source.device)
         inner = shown[:, i[0] : i[0] + shape[0]]
-        depth = _SLAB if source.device.type == "cpu" else shape[0]
-        for first in range(0, shape[0], depth):
-            rows = slice(first, first + depth)
+        for rows in _slabs(source):
             slab = functional.pad(source[:, :, rows], (*k, *j, 0, 0), mode="replicate")
             intensity, rank = slab.unbind(dim=1)
             maps = self.lookup(intensity), self.rank_lookup(rank)
@@ -162,6 +161,16 @@ def _allocate(shape: Sequence[int], device: torch.device) -> Tensor:
     if device.type == "cpu":
         return torch.from_numpy(np.empty(shape, np.float32))
     return torch.empty(shape, device=device)
+
+
+def _slabs(volume: Tensor) -> Iterator[slice]:
+    """Parts of a volume along its first axis, so small that a processor keeps one at hand.
+
+    What is done to it in several steps then passes over the memory once. A GPU takes all of it.
+    """
+    size = volume.shape[2]
+    depth = _SLAB if volume.device.type == "cpu" else size
+    return (slice(first, first + depth) for first in range(0, size, depth))
 
 
 def _margins(size: int, divisor: int) -> tuple[int, int]:

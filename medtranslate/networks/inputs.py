@@ -6,13 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medtranslate.networks.quantiles import quantiles_of_sorted
+
 NUM_CHANNELS = 2
 """Normalised intensity, and rank."""
 
 _LEVELS = np.linspace(0, 1, 1001)
 
 
-def make_inputs(source: Tensor, mask: Tensor) -> Tensor:
+def make_inputs(source: Tensor, mask: Tensor, *, ascending: np.ndarray | None = None) -> Tensor:
     """Put beside the intensities what part of the patient is darker: histogram equalisation.
 
     Intensities are comparable between scans of one scanner, ranks between scanners, whose contrast
@@ -22,6 +24,8 @@ def make_inputs(source: Tensor, mask: Tensor) -> Tensor:
     Args:
         source: Shape ``(1, i, j, k)``, normalised.
         mask: Same shape, above 0 inside the patient, whose voxels are ranked.
+        ascending: The intensities inside the mask, sorted, where somebody has them; sorted here
+            if None.
 
     Returns:
         Shape ``(2, i, j, k)``: intensity, and rank from 0 (darkest inside the mask) to 1; both 0
@@ -40,7 +44,8 @@ def make_inputs(source: Tensor, mask: Tensor) -> Tensor:
     within = mask.as_subclass(Tensor).numpy() > 0
     inside = intensities[within]
     shown = np.zeros((NUM_CHANNELS, *intensities.shape[1:]), np.float32)
-    shown[0][within[0]], shown[1][within[0]] = inside, _rank(inside, among=inside)
+    among = np.sort(inside) if ascending is None else ascending
+    shown[0][within[0]], shown[1][within[0]] = inside, _rank(inside, among=among)
     return torch.from_numpy(shown)
 
 
@@ -60,13 +65,14 @@ def rank_voxels(source: Tensor, mask: Tensor) -> Tensor:
     """
     intensities = source.as_subclass(Tensor).numpy()
     within = mask.as_subclass(Tensor).numpy() > 0
-    return torch.from_numpy(_rank(intensities, among=intensities[within]))
+    return torch.from_numpy(_rank(intensities, among=np.sort(intensities[within])))
 
 
 def _rank(intensities: np.ndarray, *, among: np.ndarray) -> np.ndarray:
+    """Ranks among sorted intensities."""
     if not among.size:
         raise ValueError("mask is empty: there is no voxel to rank")
-    knots = np.quantile(np.sort(among), _LEVELS)  # sorted: faster for this many levels
+    knots = quantiles_of_sorted(among, _LEVELS)
     # Equal quantiles (a scan of few grey values) take the rank in the middle of their run.
     values, first, counts = np.unique(knots, return_index=True, return_counts=True)
     middles = _LEVELS[first] + (counts - 1) / 2000

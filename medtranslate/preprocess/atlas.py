@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from medtranslate.errors import VolumeReadError
 from medtranslate.io import read_mask, read_volume
-from medtranslate.preprocess.atlas_fit import Template, fit_template
+from medtranslate.preprocess.atlas_fit import Template, carry, fit_template
+from medtranslate.preprocess.morphology import Spacing, fill_holes, grow, keep_largest, shrink
 from medtranslate.volume import Volume
 
 T1W_FILE = "tpl-ICBM152_res-2_desc-brain_T1w.nii.gz"
@@ -53,8 +54,12 @@ def find_brain(volume: Volume) -> np.ndarray:
             "of a whole head with the right voxel size? Use another preprocess.mask, or give a "
             "mask (preprocess.mask: given)"
         )
-    distance = _carry(template, fit.world, volume)
-    return _follow_intensity(volume.voxels, distance, volume.geometry.spacing)
+    grid = volume.geometry
+    back = np.linalg.inv(template.affine) @ np.linalg.inv(fit.world) @ grid.affine
+    box, distance = carry(_lower_neck(template), back, grid.shape, below=_FAR_MM + _CLOSING_MM)
+    brain = np.zeros(grid.shape, dtype=bool)
+    brain[box] = _follow_intensity(volume.voxels[box], distance, grid.spacing)
+    return brain
 
 
 @cache
@@ -70,62 +75,28 @@ def load_template() -> Template:
     return Template(image.voxels.astype(np.float64), outside - inside, affine, centre)
 
 
-def _carry(template: Template, world: np.ndarray, volume: Volume) -> np.ndarray:
-    """The template's distance from its brain, in template millimetres, on the scan's grid."""
-    back = np.linalg.inv(template.affine) @ np.linalg.inv(world) @ volume.geometry.affine
+def _lower_neck(template: Template) -> np.ndarray:
+    """The template's distance from its brain; below the brain less than elsewhere is near it."""
     outline = template.distance_mm.copy()
     low = round((_NECK_MM - template.affine[2, 3]) / template.affine[2, 2])
     outline[:, :, :low] += np.where(outline[:, :, :low] > 0, _FAR_MM - _NECK_FAR_MM, 0)
-    distance: np.ndarray = ndimage.affine_transform(
-        outline,
-        back[:3, :3],
-        back[:3, 3],
-        output_shape=volume.geometry.shape,
-        order=1,
-        mode="nearest",
-    )
-    return distance
+    return outline
 
 
-def _follow_intensity(
-    voxels: np.ndarray, distance: np.ndarray, spacing: tuple[float, float, float]
-) -> np.ndarray:
+def _follow_intensity(voxels: np.ndarray, distance: np.ndarray, spacing: Spacing) -> np.ndarray:
     """Keep what is as bright as brain near the template's outline, as one smooth piece."""
-    box = ndimage.find_objects((distance < _FAR_MM + _CLOSING_MM).astype(np.uint8))[0]
-    tissue = _find_tissue(voxels[box], distance[box])
-    opened = _grow(_largest(_shrink(tissue, _OPENING_MM, spacing)), _OPENING_MM, spacing) & tissue
-    closed = _shrink(_grow(opened, _CLOSING_MM, spacing), _CLOSING_MM - _RIM_MM, spacing) & (
-        distance[box] < _FAR_MM
-    )
-    brain = np.zeros(voxels.shape, dtype=bool)
-    brain[box] = ndimage.binary_fill_holes(_largest(closed))
-    return brain
+    tissue = _find_tissue(voxels, distance)
+    opened = grow(keep_largest(shrink(tissue, _OPENING_MM, spacing)), _OPENING_MM, spacing) & tissue
+    closed = shrink(grow(opened, _CLOSING_MM, spacing), _CLOSING_MM - _RIM_MM, spacing)
+    return fill_holes(keep_largest(closed & (distance < _FAR_MM)))
 
 
 def _find_tissue(voxels: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Deep voxels, and near ones neither dark as bone nor bright as fat."""
     deep = distance < _DEEP_MM
     near = distance < _FAR_MM
-    dark = np.percentile(voxels[near], 2)
-    low = dark + _DARK_SHARE * (np.median(voxels[deep]) - dark)
-    high = _BRIGHT_SHARE * np.percentile(voxels[deep], 95)
+    dark, inside = np.percentile(voxels[near], 2), voxels[deep]
+    low = dark + _DARK_SHARE * (np.median(inside) - dark)
+    high = _BRIGHT_SHARE * np.percentile(inside, 95)
     tissue: np.ndarray = deep | (near & (voxels > low) & (voxels < high))
     return tissue
-
-
-def _grow(mask: np.ndarray, mm: float, spacing: tuple[float, float, float]) -> np.ndarray:
-    grown: np.ndarray = ndimage.distance_transform_edt(~mask, sampling=spacing) <= mm
-    return grown
-
-
-def _shrink(mask: np.ndarray, mm: float, spacing: tuple[float, float, float]) -> np.ndarray:
-    shrunk: np.ndarray = ndimage.distance_transform_edt(mask, sampling=spacing) > mm
-    return shrunk
-
-
-def _largest(mask: np.ndarray) -> np.ndarray:
-    labels, count = ndimage.label(mask)
-    if count == 0:
-        return mask
-    largest: np.ndarray = labels == int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
-    return largest

@@ -131,7 +131,8 @@ class PreparedCache:
         arrays = PreparedArrays.from_prepared(prepared)
         self._folder.mkdir(parents=True, exist_ok=True)
         write_bytes(entry, _to_bytes(arrays))
-        return arrays
+        # As the file holds them, so that the memory need not; unless somebody has removed it.
+        return _read_entry(entry) or arrays
 
     def _hash_image(self, path: Path) -> str:
         """Hash of a scan's voxels and geometry; decoded once for every content of its files."""

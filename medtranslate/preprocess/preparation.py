@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Required, TypedDict, Unpack, cast
 
@@ -75,7 +76,8 @@ class Prepared:
         source_scale: How source values were normalised.
         target_scale: How target values were normalised; None without target.
         registration: How the target was registered; None if it was not.
-        fingerprint: Hashes of inputs, settings and outputs, and library versions.
+        inputs: SHA-256 of each input by role.
+        settings: What was asked for.
         native: The source's own grid.
         chain: The MONAI transforms that were applied.
         label: Same grid, 0 to 1; the source's labelled region, None without one.
@@ -91,7 +93,8 @@ class Prepared:
     source_scale: IntensityScale
     target_scale: IntensityScale | None
     registration: RegistrationReport | None
-    fingerprint: dict[str, Any]
+    inputs: Mapping[str, str]
+    settings: PreprocessSettings
     native: Geometry
     chain: Compose
     label: MetaTensor | None = None
@@ -102,6 +105,24 @@ class Prepared:
     def grid(self) -> Geometry:
         """The model grid."""
         return geometry_of(self.source)
+
+    @cached_property
+    def ascending(self) -> np.ndarray:
+        """Normalised intensities of the source inside the mask, sorted; shape ``(n,)``, float32."""
+        return np.sort(voxels_of(self.source)[voxels_of(self.mask) > 0])
+
+    @cached_property  # translating asks for none
+    def fingerprint(self) -> dict[str, Any]:
+        """Hashes of inputs, settings and outputs, and library versions."""
+        roles = ("source", "target", "mask", "seen", *LABELS)
+        images = {role: getattr(self, role) for role in roles} | dict(self.further)
+        outputs = {role: voxels_of(one) for role, one in images.items() if one is not None}
+        return {
+            "inputs": dict(self.inputs),
+            "settings": hash_settings(self.settings),
+            "versions": used_versions(),
+            "outputs": hash_outputs(outputs, affine_of(self.source)),
+        }
 
 
 def build_chain(settings: PreprocessSettings) -> Compose:
@@ -166,7 +187,8 @@ def prepare(settings: PreprocessSettings, *, name: str, **files: Unpack[CaseFile
         source_scale=data["source_scale"],
         target_scale=data.get("target_scale"),
         registration=data.get("registration"),
-        fingerprint=_fingerprint(settings, data),
+        inputs=data["inputs"],
+        settings=settings,
         native=data["native"],
         chain=chain,
         label=data.get("label"),
@@ -220,19 +242,6 @@ def hash_settings(settings: PreprocessSettings) -> str:
 def hash_outputs(images: Mapping[str, np.ndarray], affine: np.ndarray) -> dict[str, str]:
     """SHA-256 of each output's voxels and grid, by role."""
     return {role: hash_volume(array, affine) for role, array in images.items()}
-
-
-def _fingerprint(settings: PreprocessSettings, data: Mapping[str, Any]) -> dict[str, Any]:
-    further = further_keys(settings.further_regions)
-    named = ("source", "target", "mask", "seen", *LABELS, *further)
-    roles = [role for role in named if role in data]
-    outputs = {role: voxels_of(data[role]) for role in roles}
-    return {
-        "inputs": data["inputs"],
-        "settings": hash_settings(settings),
-        "versions": used_versions(),
-        "outputs": hash_outputs(outputs, affine_of(data["source"])),
-    }
 
 
 def _mr_keys(settings: PreprocessSettings) -> list[str]:

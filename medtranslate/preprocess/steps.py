@@ -20,7 +20,8 @@ from medtranslate.preprocess.atlas import find_brain
 from medtranslate.preprocess.bias import correct_bias
 from medtranslate.preprocess.intensity import measure_scale, normalise, share_scale
 from medtranslate.preprocess.loading import affine_of, geometry_of, track, voxels_of
-from medtranslate.preprocess.masks import find_box, find_mask, find_nonzero
+from medtranslate.preprocess.masks import find_mask, find_nonzero
+from medtranslate.preprocess.morphology import find_box
 from medtranslate.preprocess.registration import read_itk_transform, register_rigid
 from medtranslate.preprocess.settings import (
     IntensitySettings,

@@ -201,12 +201,7 @@ class Forecaster:
 
     def warnings(self, prepared: Prepared) -> list[str]:
         """How the baseline differs from the training scans, its voxel size before all."""
-        traits = measure_traits(
-            voxels_of(prepared.source),
-            voxels_of(prepared.mask) > 0,
-            native=prepared.native,
-            grid=prepared.grid,
-        )
+        traits = measure_traits(prepared.ascending, native=prepared.native, grid=prepared.grid)
         try:
             training = TrainingRange.from_json(self.model.config[RANGE_KEY])
         except (KeyError, ValueError) as error:

@@ -68,7 +68,7 @@ def refuse_seen_scan(case: Case, prepared: Prepared, models: Sequence[LoadedMode
     Raises:
         DatasetError: If a model was trained on them.
     """
-    sha256 = prepared.fingerprint["inputs"]["source"]
+    sha256 = prepared.inputs["source"]
     for model in models:
         known = model.config.get(INPUTS_KEY)
         person = known.get(sha256) if isinstance(known, Mapping) else None

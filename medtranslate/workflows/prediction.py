@@ -29,7 +29,6 @@ from medtranslate.networks.generator import Generator
 from medtranslate.networks.inputs import NUM_CHANNELS, make_inputs
 from medtranslate.networks.settings import GeneratorSettings
 from medtranslate.pipeline import Pipeline, build_generator, pipeline_from_json
-from medtranslate.preprocess.loading import voxels_of
 from medtranslate.preprocess.native import restore
 from medtranslate.preprocess.preparation import Prepared, prepare
 from medtranslate.volume import CT_RANGE_HU, Volume
@@ -156,7 +155,7 @@ class Translator:
 
     def show(self, prepared: Prepared) -> Tensor:
         """What networks are shown of a scan: shape ``(2, i, j, k)``, on the CPU."""
-        return make_inputs(prepared.source, prepared.mask)
+        return make_inputs(prepared.source, prepared.mask, ascending=prepared.ascending)
 
     def predict_on_grid(self, prepared: Prepared, inputs: Tensor) -> GridPrediction:
         """The network's part of :meth:`predict`.
@@ -285,12 +284,7 @@ class Translator:
         Raises:
             CheckpointError: If the model does not say what it was trained on.
         """
-        traits = measure_traits(
-            voxels_of(prepared.source),
-            voxels_of(prepared.mask) > 0,
-            native=prepared.native,
-            grid=prepared.grid,
-        )
+        traits = measure_traits(prepared.ascending, native=prepared.native, grid=prepared.grid)
         return self.training_range.compare(traits)
 
     @property

@@ -47,7 +47,7 @@ def describe_prediction(
         **({"ClippedVoxels": prediction.num_clipped} if is_ct else {}),
         "ModelSha256": model.sha256,
         **describe_repairs(case.source),
-        "SourceSha256": prepared.fingerprint["inputs"]["source"],
+        "SourceSha256": prepared.inputs["source"],
         **_mask_hash(prepared),
         "Pipeline": pipeline.name,
         "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
@@ -70,7 +70,7 @@ def describe_repairs(source: Path) -> dict[str, list[str]]:
 
 def _mask_hash(prepared: Prepared) -> dict[str, str]:
     """The fingerprint of a mask that was given; nothing if it was computed."""
-    found = prepared.fingerprint["inputs"].get("mask")
+    found = prepared.inputs.get("mask")
     return {} if found is None else {"MaskSha256": found}
 
 

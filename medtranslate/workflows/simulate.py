@@ -402,7 +402,7 @@ def _describe(
         "Speeds": forecaster.speeds.to_json(),
         "LongestTrainingIntervalYears": forecaster.longest_years,
         "ModelSha256": forecaster.model.sha256,
-        "SourceSha256": start.prepared.fingerprint["inputs"]["source"],
+        "SourceSha256": start.prepared.inputs["source"],
         "Pipeline": pipeline.name,
         "PipelineSha256": hash_json(pipeline.model_dump(mode="json")),
         "GeneratedBy": [{"Name": PROJECT, "Version": __version__, "Commit": git_commit()}],

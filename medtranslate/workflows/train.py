@@ -63,6 +63,7 @@ from medtranslate.workflows.training_start import (
     fit_histogram,
     make_sampler,
     need_target,
+    show_people,
     start_generator,
 )
 from medtranslate.workflows.training_task import TrainingTask
@@ -202,7 +203,7 @@ def _learn(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a network: its weights, and what the model folder records of its kind."""
     start = _start_translation if pipeline.visits is None else start_progression
-    task = start(pipeline, cohort, prepared, fabric)
+    task = start(pipeline, cohort, prepared, fabric, folder=out)
     best = _run_loop(pipeline, task, out, fabric, resume=resume, progress=progress)
     weights = task.finish(best)
     return weights, task.describe(weights)
@@ -223,7 +224,7 @@ def _follow(
     people = [*cohort.part("train"), *cohort.part("val")]
     fabric.barrier()  # The first process has prepared the scans.
     prepared = _prepare(pipeline, people, cache or out / "cache", NoProgress())
-    task = _start_translation(pipeline, cohort, prepared, fabric)
+    task = _start_translation(pipeline, cohort, prepared, fabric, folder=out)
     with tempfile.TemporaryDirectory() as scratch:
         if resume and (out / CHECKPOINTS).is_dir():
             shutil.copytree(out / CHECKPOINTS, Path(scratch) / CHECKPOINTS)
@@ -264,10 +265,16 @@ def _run_loop(
 
 
 def _start_translation(
-    pipeline: Pipeline, cohort: Cohort, prepared: Mapping[str, PreparedArrays], fabric: Fabric
+    pipeline: Pipeline,
+    cohort: Cohort,
+    prepared: Mapping[str, PreparedArrays],
+    fabric: Fabric,
+    *,
+    folder: Path,
 ) -> TrainingTask:
-    """Learn to turn one contrast into another."""
-    generator = start_generator(pipeline, cohort, prepared)
+    """Learn to turn one contrast into another; images are spilled into ``folder``."""
+    shown = show_people(cohort, prepared, folder)
+    generator = start_generator(pipeline, prepared, shown)
 
     def describe(weights: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         validators = {case.name: prepared[case.name] for case in cohort.part("val")}
@@ -279,7 +286,9 @@ def _start_translation(
 
     share = Share(fabric.global_rank, fabric.world_size)
     # Before the method takes the generator to its device: the scans are on the CPU.
-    sampler = make_sampler(pipeline, cohort, prepared, generator, share=share, device=fabric.device)
+    sampler = make_sampler(
+        pipeline, prepared, shown, generator, share=share, device=fabric.device, folder=folder
+    )
     method = build_method(pipeline, generator, fabric)
     mode = choose_compilation(pipeline, fabric)
     if mode is not None:
@@ -334,8 +343,7 @@ def _training_range(cohort: Cohort, prepared: Mapping[str, PreparedArrays]) -> T
         i, j, k = arrays.source.shape[1:]
         scans.append(
             measure_traits(
-                arrays.source[0].numpy(),
-                arrays.mask[0].numpy() > 0,
+                np.sort(arrays.source.numpy()[arrays.mask.numpy() > 0]),
                 native=read_header(case.source).geometry,
                 grid=Geometry((i, j, k), arrays.affine),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from medtranslate.data.augmentation import build_shape_augmentation
 from medtranslate.data.covariates import ConditionCode
 from medtranslate.data.patches import PatchSampler, TrainingCase
+from medtranslate.data.spill import spill_case
 from medtranslate.data.visits import VisitPair
 from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
@@ -50,9 +52,9 @@ People = Mapping[str, PreparedArrays]
 
 
 def start_progression(
-    pipeline: Pipeline, cohort: Cohort, prepared: People, fabric: Fabric
+    pipeline: Pipeline, cohort: Cohort, prepared: People, fabric: Fabric, *, folder: Path
 ) -> TrainingTask:
-    """Learn how scans of a person change.
+    """Learn how scans of a person change; images are spilled into ``folder``.
 
     Raises:
         DatasetError: If some training pairs have labels and others have none.
@@ -64,7 +66,7 @@ def start_progression(
     torch.manual_seed(pipeline.training.seed)
     network = build_progression_network(pipeline, num_conditions=code.size)
     method = build_progression(pipeline, network, fabric)
-    sampler = _make_sampler(pipeline, trained, prepared, code, device=fabric.device)
+    sampler = _make_sampler(pipeline, trained, prepared, code, device=fabric.device, folder=folder)
     watched = [cohort.pairs[case.name] for case in cohort.part("val")]
 
     def validate(_: object) -> tuple[dict[str, float], np.ndarray | None]:
@@ -119,6 +121,7 @@ def _make_sampler(
     code: ConditionCode,
     *,
     device: torch.device,
+    folder: Path,
 ) -> PatchSampler:
     labelled = [prepared[pair.name].label is not None for pair in pairs]
     if any(labelled) and not all(labelled):
@@ -127,8 +130,9 @@ def _make_sampler(
             f"visits.labels: {', '.join(without)} lack labels of one of the visits; label them,"
             " leave those people out (split.exclude), or leave visits.labels out"
         )
+    grows = pipeline.grows_region
     cases = [
-        _training_case(pair, prepared[pair.name], code, grows=pipeline.grows_region)
+        spill_case(_training_case(pair, prepared[pair.name], code, grows=grows), folder)
         for pair in pairs
     ]
     _need_further_regions(pipeline, cases)

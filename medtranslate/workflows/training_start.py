@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 
 from medtranslate.data.augmentation import build_augmentation
 from medtranslate.data.patches import PatchSampler, Share, TrainingCase
+from medtranslate.data.spill import spill
 from medtranslate.errors import DatasetError
 from medtranslate.methods.baselines import HistogramMatch, fit_histogram_match
 from medtranslate.networks.generator import Generator
@@ -40,17 +43,31 @@ def need_target(arrays: PreparedArrays, name: str) -> torch.Tensor:
     return arrays.target
 
 
-def start_generator(pipeline: Pipeline, cohort: Cohort, prepared: People) -> Generator:
-    """A generator that equals the starting map of the training people."""
+def show_people(cohort: Cohort, prepared: People, folder: Path) -> dict[str, torch.Tensor]:
+    """What the generator is shown of each training person, spilled into ``folder``.
+
+    Returns:
+        Shape ``(2, i, j, k)`` by the name of the case.
+
+    Raises:
+        VolumeWriteError: If the folder cannot be written to or the disk is full.
+    """
+    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
+    return {name: spill(make_inputs(one.source, one.mask), folder) for name, one in people}
+
+
+def start_generator(
+    pipeline: Pipeline, prepared: People, shown: Mapping[str, torch.Tensor]
+) -> Generator:
+    """A generator that equals the starting map of the training people; ``shown`` is theirs."""
     torch.manual_seed(pipeline.training.seed)
     generator = build_generator(pipeline)
-    people = [(case.name, prepared[case.name]) for case in cohort.part("train")]
-    shown = {name: make_inputs(arrays.source, arrays.mask).numpy() for name, arrays in people}
+    people = [(name, prepared[name]) for name in shown]
     for channel, lookup in enumerate((generator.lookup, generator.rank_lookup)):
         fitted = fit_lookup_map(
             (
                 (
-                    shown[name][channel],
+                    shown[name][channel].numpy(),
                     need_target(arrays, name).numpy()[0],
                     training_mask(arrays).numpy()[0] > 0,
                 )
@@ -73,26 +90,31 @@ def fit_histogram(cohort: Cohort, prepared: People) -> HistogramMatch:
 
 def make_sampler(
     pipeline: Pipeline,
-    cohort: Cohort,
     prepared: People,
+    shown: Mapping[str, torch.Tensor],
     generator: Generator,
     *,
     share: Share,
     device: torch.device,
+    folder: Path,
 ) -> PatchSampler:
     """Patches of the training people; targets without a unit are brought to one level.
 
     Args:
         pipeline: The whole job.
-        cohort: Who trains.
-        prepared: Their scans.
+        prepared: The people's scans.
+        shown: What :func:`show_people` gives of those who train.
         generator: Untrained, so that its prediction is the starting map.
         share: Part of each batch that this process draws.
         device: What trains; the scans are kept there if it has the memory.
+        folder: Where images are spilled.
+
+    Raises:
+        VolumeWriteError: If the folder cannot be written to or the disk is full.
     """
     cases = [
-        _training_case(pipeline, prepared[case.name], case.name, generator)
-        for case in cohort.part("train")
+        _training_case(pipeline, name, prepared[name], inputs, generator, folder)
+        for name, inputs in shown.items()
     ]
     return PatchSampler(
         cases,
@@ -106,10 +128,16 @@ def make_sampler(
 
 
 def _training_case(
-    pipeline: Pipeline, arrays: PreparedArrays, name: str, start: Generator
+    pipeline: Pipeline,
+    name: str,
+    arrays: PreparedArrays,
+    shown: torch.Tensor,
+    start: Generator,
+    folder: Path,
 ) -> TrainingCase:
-    inputs = make_inputs(arrays.source, arrays.mask)
     mask = training_mask(arrays)
-    begun = start.begin(inputs[None])[0]
+    begun = start.begin(shown[None])[0]
     target = level_image(pipeline, need_target(arrays, name), start=begun, mask=mask)
-    return TrainingCase(inputs[:1], inputs[1:], target.clone(), mask, name)
+    return TrainingCase(
+        shown[:1], shown[1:], spill(target, folder), spill(mask, folder, kind=np.uint8), name
+    )

@@ -32,7 +32,7 @@ from medtranslate.manifest import (
 from medtranslate.manifest.status import read_done, write_done, write_failed
 from medtranslate.provenance import hash_volume
 from medtranslate.watermark import describe_watermark, recorded_identity
-from medtranslate.workflows.chains import count_chains, work_in_chains
+from medtranslate.workflows.chains import plan_chains, work_in_chains
 from medtranslate.workflows.deviation import deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.marking import describe_made
@@ -240,8 +240,8 @@ def _translate_only(translator: Translator, jobs: Sequence[Job]) -> Iterator[Tra
 
 def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
     """In order, several at a time; what is wrong with one is told in its place."""
-    on_gpu = translator.processor.device.type != "cpu"
-    turn = threading.Lock() if on_gpu else nullcontext()  # A GPU has memory for one.
+    chains = plan_chains(translator, [case for case, _ in jobs])
+    turn = threading.Lock() if chains.in_turn else nullcontext()
 
     def work(own: Translator, job: Job) -> TranslatedScan:
         case, path = job
@@ -250,8 +250,7 @@ def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[Tra
         except MedTranslateError as error:
             return TranslatedScan(case.name, case.source, None, error=str(error))
 
-    count = count_chains(translator, [case for case, _ in jobs])
-    return work_in_chains(work, translator, jobs, count=count)
+    return work_in_chains(work, translator, jobs, chains=chains)
 
 
 def find_kept_scan(

@@ -21,6 +21,8 @@ from statistics import median
 
 import nibabel
 import numpy as np
+import torch
+from monai.metrics.regression import PSNRMetric, SSIMMetric
 from skimage.metrics import structural_similarity
 
 from medtranslate.metrics.protocol import Protocol
@@ -43,6 +45,17 @@ def score_with_scikit_image(real: Path, synthetic: Path, out: Path) -> None:
             sigma=1.5,
             use_sample_covariance=False,
         )
+
+
+def score_with_monai(real: Path, synthetic: Path, out: Path) -> None:
+    """MONAI's SSIM and PSNR of all axial slices as one batch."""
+    reference, prediction = (
+        torch.from_numpy(nibabel.load(path).get_fdata(dtype=np.float32)).permute(2, 0, 1)[:, None]
+        for path in (real, synthetic)
+    )
+    peak = float(np.percentile(reference[reference != 0], 99.5))
+    SSIMMetric(spatial_dims=2, data_range=peak, win_size=11)(prediction, reference)
+    PSNRMetric(max_val=peak)(prediction, reference)
 
 
 def score_files(real: Path, synthetic: Path, out: Path) -> None:

@@ -12,11 +12,11 @@ import nibabel
 import numpy as np
 import torch
 from scipy.ndimage import zoom
-from scoring_speed import score_files, score_with_scikit_image
+from scoring_speed import score_files, score_with_monai, score_with_scikit_image
 from side_by_side import alternate, summarise
 
 from medtranslate.pipeline import read_pipeline
-from medtranslate.workflows.chains import count_chains
+from medtranslate.workflows.chains import plan_chains
 from medtranslate.workflows.prediction import Translator, load_translator
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.train import train
@@ -58,7 +58,7 @@ def measure_translation(
             "shape": list(shape),
             "shown": list(network.shape),
             "scans": scans,
-            "at_a_time": count_chains(translator, cases),
+            "at_a_time": plan_chains(translator, cases).count,
             # The first of each compiles the graph for this shape.
             "seconds": {
                 "network alone": summarise(alone[1:]),
@@ -112,6 +112,7 @@ def measure_scoring(repeats: int) -> dict[str, Any]:
             for name, way in {
                 "all scores and tables": score_files,
                 "SSIM by scikit-image": score_with_scikit_image,
+                "SSIM and PSNR by MONAI": score_with_monai,
             }.items()
         }
         return {"seconds": alternate(ways, repeats=repeats)}

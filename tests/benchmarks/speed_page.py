@@ -36,17 +36,24 @@ def write_page(data: dict[str, Any]) -> str:
     for name, part in data.items():
         if isinstance(part, dict) and "seconds" in part:
             lines += _table(name, part)
-    lines += ["## Growth", "", "| what | exponent |", "| --- | --- |"]
-    lines += [f"| {name} | {part['exponent']:.2f} |" for name, part in data["growth"].items()]
-    peak = data["peak_memory_mb"]
-    lines += [
+    if "growth" in data:  # not where training alone was measured
+        lines += _growth_and_memory(data["growth"], data["peak_memory_mb"])
+    return "\n".join(lines) + "\n"
+
+
+def _growth_and_memory(growth: dict[str, Any], peak: dict[str, Any]) -> list[str]:
+    return [
+        "## Growth",
+        "",
+        "| what | exponent |",
+        "| --- | --- |",
+        *(f"| {name} | {part['exponent']:.2f} |" for name, part in growth.items()),
         "",
         "## Peak memory",
         "",
         f"What predicting a cube of {peak['edge']} voxels adds: torch {peak['torch']:.0f} MB,"
         f" OpenVINO {peak['openvino']:.0f} MB.",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _table(name: str, part: dict[str, Any]) -> list[str]:

@@ -50,6 +50,21 @@ def test_patches_are_pieces_of_the_volume():
     torch.testing.assert_close(case.source[0, i : i + 16, j : j + 16, k : k + 16], patch)
 
 
+def test_patches_are_float32_whatever_a_case_is_kept_in():
+    case = _case()
+    half = case.with_images({key: image.half() for key, image in case.images.items()})
+
+    for key, patch in _sampler([half]).draw(3).items():
+        assert patch.dtype == torch.float32
+        torch.testing.assert_close(patch, _sampler([case]).draw(3)[key], rtol=2e-3, atol=0)
+
+
+def test_a_case_as_large_as_a_patch_is_not_copied():
+    case = _case()
+
+    assert _sampler([case])._cases[0].source is case.source
+
+
 def test_a_step_draws_the_same_batch_every_time():
     sampler = _sampler([_case(), _case(seed=1)], augmentation=AugmentationSettings())
 

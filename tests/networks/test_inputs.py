@@ -44,6 +44,13 @@ def test_intensities_inside_the_mask_pass_unchanged():
     assert torch.equal(make_inputs(source, mask)[0][inside], source[0][inside])
 
 
+def test_ranks_are_the_same_where_the_intensities_come_sorted():
+    source, mask = _scan()
+    ascending = np.sort(source[mask > 0].numpy())
+
+    assert torch.equal(make_inputs(source, mask, ascending=ascending), make_inputs(source, mask))
+
+
 def test_a_monotone_change_of_contrast_keeps_the_ranks():
     source, mask = _scan()
 

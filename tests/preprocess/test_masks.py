@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage.filters import threshold_otsu
 
 from medtranslate.errors import VolumeReadError
 from medtranslate.preprocess.masks import find_mask
@@ -91,6 +92,18 @@ def test_otsu_smooths_in_millimetres():
     # 2 mm of smoothing cannot cross 8 mm.
     assert not thick[:, :, 11].any()
     assert thick[35, 35, 12]
+
+
+@pytest.mark.parametrize("centre", [(18.0, 20.0, 24.0), (4.0, 38.0, 10.0)], ids=["inside", "cut"])
+def test_otsu_smooths_the_rim_of_a_stripped_scan_as_scipy_does(centre):
+    body = ellipsoid((60, 40, 24), radii=(9.0, 11.0, 8.0), centre=centre)
+    voxels = np.where(body, np.random.default_rng(5).normal(80, 25, body.shape), 0)
+
+    found = find_mask("otsu", voxels, SPACING, where="x")
+
+    clipped = np.minimum(voxels, np.percentile(voxels, 99.5))
+    smooth = ndimage.gaussian_filter(clipped, [2 / s for s in SPACING])
+    np.testing.assert_array_equal(found, smooth > threshold_otsu(smooth))
 
 
 def test_none_covers_everything():

@@ -289,6 +289,18 @@ def test_a_damaged_file_is_named_by_our_own_error(make_scan, tmp_path):
         prepare(PreprocessSettings(), name="x", source=path, target=cut)
 
 
+def test_the_sorted_intensities_are_those_inside_the_mask(make_scan, write_scan):
+    path, volume = make_scan()
+    mask = np.zeros(volume.geometry.shape)
+    mask[2:6, 3:] = 1
+    given = write_scan("mask", mask, volume.geometry.affine)
+    settings = PreprocessSettings(**PLAIN | {"mask": "given"})
+
+    prepared = prepare(settings, name="x", source=path, mask=given)
+
+    np.testing.assert_array_equal(prepared.ascending, np.sort(volume.voxels[mask > 0]))
+
+
 def test_the_fingerprint_follows_voxels_geometry_and_settings(make_scan, write_scan):
     path, volume = make_scan()
     changed = volume.voxels.copy()

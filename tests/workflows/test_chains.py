@@ -14,7 +14,8 @@ from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import read_volume
 from medtranslate.workflows.chains import (
     BYTES_BESIDE_THE_NETWORK,
-    count_chains,
+    Chains,
+    plan_chains,
     work_in_chains,
 )
 from medtranslate.workflows.prediction import estimate_memory, load_translator
@@ -56,7 +57,20 @@ def with_memory_for(translator, cases, count):
 @pytest.mark.parametrize(("fitting", "expected"), [(0.9, 1), (1.1, 1), (3.1, 3), (50, 5)])
 def test_as_many_scans_as_fit_the_memory(fitting, expected, translator, cases, eight_cores):
     assert len(cases) == 5
-    assert count_chains(with_memory_for(translator, cases, fitting), cases) == expected
+    planned = plan_chains(with_memory_for(translator, cases, fitting), cases)
+    assert planned == Chains(expected, in_turn=False)
+
+
+def test_where_one_network_fits_the_next_scan_is_prepared_beside_it(
+    translator, cases, eight_cores, monkeypatch
+):
+    """What a scan takes beside the network is more than a third of all of it."""
+    limited = with_memory_for(translator, cases, 1.7)
+
+    assert plan_chains(limited, cases) == Chains(2, in_turn=True)
+    assert plan_chains(limited, cases[:1]) == Chains(1, in_turn=False)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert plan_chains(limited, cases) == Chains(1, in_turn=False)
 
 
 def test_a_grid_of_another_spacing_counts_by_its_own_voxels(translator, cases, eight_cores):
@@ -66,20 +80,23 @@ def test_a_grid_of_another_spacing_counts_by_its_own_voxels(translator, cases, e
     coarser = preprocess.model_copy(update={"spacing_mm": tuple(2 * size for size in native)})
     pipeline = translator.pipeline.model_copy(update={"preprocess": coarser})
 
-    assert count_chains(limited, cases) == 4
-    assert count_chains(replace(limited, pipeline=pipeline), cases) == 5
+    assert plan_chains(limited, cases).count == 4
+    assert plan_chains(replace(limited, pipeline=pipeline), cases).count == 5
 
 
 def test_no_more_scans_than_cores_and_two_on_a_gpu(translator, cases, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     on_gpu = replace(translator, processor=Processor(torch.device("cuda"), bf16=True))
 
-    assert count_chains(translator, cases) == 2
-    assert count_chains(translator, []) == 1
-    assert count_chains(on_gpu, cases) == 2
+    assert plan_chains(translator, cases) == Chains(2, in_turn=False)
+    assert plan_chains(translator, []).count == 1
+    assert plan_chains(on_gpu, cases) == Chains(2, in_turn=True)
 
 
-def test_each_chain_has_a_translator_and_a_share_of_the_cores(translator, use_cores):
+@pytest.mark.parametrize(("in_turn", "share"), [(False, 2), (True, 4)])
+def test_each_chain_has_a_translator_and_its_share_of_the_cores(
+    in_turn, share, translator, use_cores
+):
     meet = threading.Barrier(2, timeout=30)
     use_cores(4)
 
@@ -87,12 +104,12 @@ def test_each_chain_has_a_translator_and_a_share_of_the_cores(translator, use_co
         meet.wait()
         return job, own, torch.get_num_threads()
 
-    done = list(work_in_chains(work, translator, range(6), count=2))
+    done = list(work_in_chains(work, translator, range(6), chains=Chains(2, in_turn)))
 
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == 4
     assert [job for job, _, _ in done] == list(range(6))
-    assert {(own.num_threads, threads) for _, own, threads in done} == {(2, 2)}
+    assert {(own.num_threads, threads) for _, own, threads in done} == {(share, share)}
     assert len({id(own.engines) for _, own, _ in done}) == 2
     assert all(own.generator is translator.generator for _, own, _ in done)
 
@@ -104,7 +121,7 @@ def test_who_stops_asking_lets_go_of_the_scans_to_come(translator):
         begun.append(job)
         return job
 
-    with closing(work_in_chains(work, translator, range(1000), count=1)) as results:
+    with closing(work_in_chains(work, translator, range(1000), chains=Chains(1, False))) as results:
         assert next(results) == 0
 
     assert len(begun) < 1000
