@@ -137,6 +137,7 @@ def show_cohort_validation(result: CohortValidation) -> Outcome:
     """The headline table, and who could not be translated and why; exit 3 if anybody."""
     failed = result.translation.failed
     parts: list[RenderableType] = [_failure_table(failed)] if failed else []
+    parts += _computation_lines(result.translation)
     data = {**result.validation.to_json(), "translation": result.translation.to_json()}
     code = ExitCode.PARTLY if failed else ExitCode.DONE
     return Outcome(data, (*parts, *_validation_parts(result.validation)), code)
@@ -236,9 +237,12 @@ def _translation_parts(translation: Translation) -> list[RenderableType]:
 
 
 def _computation_lines(translation: Translation) -> list[RenderableType]:
-    """Each way in which scans were computed, once."""
-    ways = dict.fromkeys(scan.how for scan in translation.scans if scan.how)
-    return [Text.assemble(("Computed ", "bold"), way) for way in ways]
+    """Each way in which scans were computed, once; of very many the first."""
+    ways = list(dict.fromkeys(scan.how for scan in translation.scans if scan.how))
+    lines = [Text.assemble(("Computed ", "bold"), way) for way in ways[:_MAX_LISTED]]
+    if len(ways) > _MAX_LISTED:
+        lines.append(Text(f"... and in {len(ways) - _MAX_LISTED} more ways", "dim"))
+    return [*lines]
 
 
 def _failure_table(failed: Sequence[TranslatedScan]) -> Table:

@@ -7,14 +7,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
 
 from medtranslate.data.cases import Case
-from medtranslate.errors import MedTranslateError
 from medtranslate.inference.predict import memory_limit
 from medtranslate.io import read_header
+from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.prediction import Translator, estimate_memory
 
 _Job = TypeVar("_Job")
@@ -91,10 +92,10 @@ def work_in_chains(
 
 def _count_voxels(translator: Translator, case: Case) -> int:
     """Of the model grid, at most; 0 if the source cannot be read, which is told when it is due."""
-    try:
-        geometry = read_header(case.source).geometry
-    except MedTranslateError:
+    header = attempt(partial(read_header, case.source))
+    if isinstance(header, Failure):
         return 0
+    geometry = header.geometry
     spacing = translator.pipeline.preprocess.spacing or geometry.spacing
     finer = math.prod(geometry.spacing) / math.prod(spacing)
     return math.ceil(math.prod(geometry.shape) * finer)

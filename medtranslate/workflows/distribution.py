@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from medtranslate.errors import ConfigError, MedTranslateError, MissingExtraError
+from medtranslate.errors import ConfigError, MissingExtraError
+from medtranslate.workflows.attempts import Failure, attempt
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future, LocalCluster
+
+_LOGGER = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,23 +29,20 @@ _ANY_PORT = {"dashboard_address": ":0"}
 """A scheduler serves its state by HTTP; where several run, each at a free port."""
 
 _CONNECT_SECONDS = 30
+_CLOSE_SECONDS = 60
+_PATIENCE_SECONDS = 5
+"""A wait for workers that lasts longer is told."""
+
 _DIED = (
     "every worker process that tried it died: ended from outside, or by the system for want of"
     " memory. See the workers' logs, and give them more memory"
 )
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a case could not be done."""
-
-    why: str
-
-
 def distribute(
     job: Callable[[Item], Result], items: Sequence[Item], *, cluster: str | None
 ) -> Iterator[tuple[int, Result | Failure]]:
-    """Do a job for each item; one that fails does not stop the others.
+    """Do a job for each item; one that fails, in whatever way, does not stop the others.
 
     Args:
         job: A function of a module, so that other processes can find it; what it takes and returns
@@ -57,36 +59,38 @@ def distribute(
         MissingExtraError: If Dask is not installed.
     """
     if cluster is None:
-        yield from ((number, _attempt(job, item)) for number, item in enumerate(items))
+        yield from ((number, attempt(partial(job, item))) for number, item in enumerate(items))
         return
     with connect_cluster(cluster) as client:
-        yield from _gather(client, job, items)
+        numbers = {
+            client.submit(attempt, partial(job, item), pure=False): number
+            for number, item in enumerate(items)
+        }
+        if numbers:
+            _tell_waiting(client, cluster)
+        yield from _gather(numbers)
 
 
-def _attempt(job: Callable[[Item], Result], item: Item) -> Result | Failure:
+def _tell_waiting(client: Client, cluster: str) -> None:
+    """Say so where no worker is there to begin; the work waits for the first all the same."""
     try:
-        return job(item)
-    except MedTranslateError as error:
-        return Failure(str(error))
+        client.wait_for_workers(1, timeout=_PATIENCE_SECONDS)
+    except TimeoutError:
+        _LOGGER.warning("waiting for workers of %s: none yet", cluster)
 
 
 def _gather(
-    client: Client, job: Callable[[Item], Result], items: Sequence[Item]
+    numbers: Mapping[Future[Result | Failure], int],
 ) -> Iterator[tuple[int, Result | Failure]]:
+    """What became of each item as it comes; exceptions that come here are of Dask, not of a job."""
     from distributed import KilledWorker, as_completed
 
-    numbers = {client.submit(job, item, pure=False): n for n, item in enumerate(items)}
     for future in as_completed(numbers):
         error = future.exception()
         if error is None:
             yield numbers[future], future.result()
         elif isinstance(error, KilledWorker):
-            yield (
-                numbers[future],
-                Failure(_DIED),
-            )
-        elif isinstance(error, MedTranslateError):
-            yield numbers[future], Failure(str(error))
+            yield numbers[future], Failure(_DIED)
         else:
             raise error
         future.release()
@@ -124,6 +128,13 @@ def _find_cluster(cluster: str) -> Iterator[Any]:  # Any: an address, or a clust
         )
     with _start_cluster(kind, int(count)) as started:
         yield started
+        if kind == "local":
+            started.sync(_close_workers, started)
+
+
+async def _close_workers(cluster: LocalCluster) -> None:
+    """End the workers, which have large libraries to take down; Dask would kill them after 4 s."""
+    await asyncio.gather(*(one.close(timeout=_CLOSE_SECONDS) for one in cluster.workers.values()))
 
 
 def _start_cluster(kind: str, count: int) -> Any:  # Any: dask-jobqueue ships no types

@@ -10,7 +10,7 @@ from typing import Any
 
 from medtranslate.data.cases import Case
 from medtranslate.data.index import index_datasets
-from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.errors import DatasetError
 from medtranslate.geometry import Geometry
 from medtranslate.io import write_volume
 from medtranslate.io.atomic import write_json
@@ -24,8 +24,9 @@ from medtranslate.preprocess.preparation import hash_settings, used_versions
 from medtranslate.preprocess.settings import PreprocessSettings
 from medtranslate.provenance import describe_run, hash_file, hash_json
 from medtranslate.volume import Volume
+from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.cohort import pair_scans
-from medtranslate.workflows.distribution import Failure, distribute
+from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.progress import NoProgress, Progress
 
 _LOGGER = logging.getLogger(__name__)
@@ -74,8 +75,8 @@ def preprocess_dataset(
 ) -> PreprocessingResult:
     """Prepare every case as the pipeline says, and write volumes and ``preprocessing.json``.
 
-    A case that fails does not stop the others. What is there already and still fits its inputs,
-    the settings and the library versions is kept.
+    A case that fails, in whatever way, does not stop the others. What is there already and still
+    fits its inputs, the settings and the library versions is kept.
 
     Args:
         pipeline: Which contrasts and which steps.
@@ -139,9 +140,8 @@ def _prepare_all(
 def _made_from(settings: PreprocessSettings, case: Case) -> str | None:
     """Hash of all that a prepared case depends on; None if a file of it cannot be used."""
     files = (case.source, case.target, case.mask, case.transform, case.label, case.later)
-    try:
-        hashes = [None if path is None else hash_input(path) for path in files]
-    except MedTranslateError:  # told when the case is prepared
+    hashes = attempt(lambda: [None if path is None else hash_input(path) for path in files])
+    if isinstance(hashes, Failure):  # told when the case is prepared
         return None
     return hash_json(
         {"files": hashes, "settings": hash_settings(settings), "versions": used_versions()}

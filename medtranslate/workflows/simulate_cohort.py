@@ -15,7 +15,7 @@ from medtranslate.data.covariates import Covariates
 from medtranslate.data.index import index_datasets
 from medtranslate.data.latest_visits import find_latest_visits
 from medtranslate.data.pseudonyms import hide_path
-from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.errors import DatasetError
 from medtranslate.io.atomic import atomic_folder, write_text
 from medtranslate.io.content import hash_input
 from medtranslate.io.locking import lock_folder
@@ -23,7 +23,8 @@ from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.manifest.status import STATUS_FOLDER, read_done, write_done, write_failed
 from medtranslate.provenance import hash_json, software_versions
 from medtranslate.report.tables import Cell, format_csv
-from medtranslate.workflows.distribution import Failure, distribute
+from medtranslate.workflows.attempts import Failure, attempt
+from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.forecaster import Forecaster, load_forecaster
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.progress import NoProgress, Progress
@@ -103,9 +104,8 @@ class PersonToSimulate:
     def made_from(self) -> str | None:
         """Hash of all that the result depends on; None if a file of it cannot be used."""
         files = (self.case.source, self.case.label)
-        try:
-            hashes = [None if path is None else hash_input(path) for path in files]
-        except MedTranslateError:  # told when the person is simulated
+        hashes = attempt(lambda: [None if path is None else hash_input(path) for path in files])
+        if isinstance(hashes, Failure):  # told when the person is simulated
             return None
         return hash_json(
             {
@@ -132,8 +132,8 @@ def simulate_cohort(
     """Simulate everybody of the datasets from the latest visit.
 
     Covariates come from the participants and sessions tables, regions from the labels that the
-    model's pipeline names. A person who fails does not stop the others. What is there already and
-    still fits model, files, covariates, choices and library versions is kept.
+    model's pipeline names. A person who fails, in whatever way, does not stop the others. What is
+    there already and still fits model, files, covariates, choices and library versions is kept.
 
     Args:
         model: Run folder or its ``model/``.

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from medtranslate.manifest import (
 from medtranslate.manifest.status import read_done, write_done, write_failed
 from medtranslate.provenance import hash_volume
 from medtranslate.watermark import describe_watermark, recorded_identity
+from medtranslate.workflows.attempts import Failure, attempt, tell_failure
 from medtranslate.workflows.chains import plan_chains, work_in_chains
 from medtranslate.workflows.deviation import deviation_path
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
@@ -45,7 +47,7 @@ from medtranslate.workflows.outputs import (
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sources import collect_cases
-from medtranslate.workflows.translated_case import TranslatedScan, translate_case
+from medtranslate.workflows.translated_case import TranslatedScan, tell_failed, translate_case
 from medtranslate.workflows.watermarking import with_watermark
 
 
@@ -98,8 +100,9 @@ def translate(
 ) -> Translation:
     """Make the synthetic scan of each source.
 
-    One source that fails does not stop the others; a single one raises. In a folder, what this very
-    model made of the sources as they are now is kept, and a status file says what became of each.
+    One source that fails, in whatever way, does not stop the others; a single one raises. In a
+    folder, what this very model made of the sources as they are now is kept, and a status file says
+    what became of each.
 
     Args:
         model: Run folder or its ``model/``.
@@ -187,9 +190,10 @@ def translate_cases(
         recorded = read_recorded(out) if keep else None
         scans = [find_kept_scan(translator, *job, recorded=recorded) for job in jobs]
         progress.stage("translate", len(jobs))
-        for scan in _translate_missing(translator, jobs, scans, progress):
-            if in_folder:
-                record_scan(out, scan)
+        folder = out if in_folder else None
+        for scan in _translate_missing(translator, jobs, scans, folder, progress):
+            if folder is not None:
+                record_scan(folder, scan)
         finished = tuple(scan for scan in scans if scan is not None)
         if in_folder and any(scan.output for scan in finished):
             describe_dataset(out, target=translator.pipeline.target, origin=origin)
@@ -204,13 +208,14 @@ def _translate_missing(
     translator: Translator,
     jobs: Sequence[Job],
     scans: list[TranslatedScan | None],
+    folder: Path | None,
     progress: Progress,
 ) -> Iterator[TranslatedScan]:
     """Those that are there already, then the others as they are made and put into ``scans``."""
     yield from (kept := [scan for scan in scans if scan is not None])
     progress.update(len(kept), f"{len(kept)} there already" if kept else "")
     missing = [number for number, scan in enumerate(scans) if scan is None]
-    way = _translate_only if len(jobs) == 1 else _translate_each
+    way = partial(_translate_only, folder=folder) if len(jobs) == 1 else _translate_each
     made = way(translator, [jobs[number] for number in missing])
     for done, (number, scan) in enumerate(zip(missing, made, strict=True), len(kept) + 1):
         scans[number] = scan
@@ -232,23 +237,28 @@ def record_scan(out: Path, scan: TranslatedScan) -> None:
         write_done(out, scan.case, record, files=scan.files)
 
 
-def _translate_only(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
-    """The only scan there is; what is wrong with it is raised."""
+def _translate_only(
+    translator: Translator, jobs: Sequence[Job], *, folder: Path | None
+) -> Iterator[TranslatedScan]:
+    """The only scan there is; what goes wrong with it is told in the folder, and raised."""
     for case, path in jobs:
-        yield translate_case(translator, case, path)
+        try:
+            made = translate_case(translator, case, path)
+        except Exception as error:
+            if folder is not None:
+                record_scan(folder, tell_failed(case, tell_failure(error)))
+            raise
+        yield made
 
 
 def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[TranslatedScan]:
-    """In order, several at a time; what is wrong with one is told in its place."""
+    """In order, several at a time; what goes wrong with one is told in its place."""
     chains = plan_chains(translator, [case for case, _ in jobs])
     turn = threading.Lock() if chains.in_turn else nullcontext()
 
     def work(own: Translator, job: Job) -> TranslatedScan:
-        case, path = job
-        try:
-            return translate_case(own, case, path, turn=turn)
-        except MedTranslateError as error:
-            return TranslatedScan(case.name, case.source, None, error=str(error))
+        made = attempt(partial(translate_case, own, *job, turn=turn))
+        return tell_failed(job[0], made.why) if isinstance(made, Failure) else made
 
     return work_in_chains(work, translator, jobs, chains=chains)
 
@@ -260,11 +270,11 @@ def find_kept_scan(
 
     It must be as a signed record says it was written: what is kept will be signed again.
     """
-    if recorded is None or not _is_made_by(translator, case, path):
+    if recorded is None or attempt(partial(_is_made_by, translator, case, path)) is not True:
         return None
     beside = deviation_path(path) if translator.calibration is not None else None
     scan = TranslatedScan(case.name, case.source, path, kept=True, deviation=beside)
-    return scan if recorded.holds(*scan.files) else None
+    return scan if attempt(partial(recorded.holds, *scan.files)) is True else None
 
 
 def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:

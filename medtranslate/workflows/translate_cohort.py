@@ -13,7 +13,8 @@ from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, read_recorded, take_snapshot
-from medtranslate.workflows.distribution import Failure, distribute
+from medtranslate.workflows.attempts import Failure
+from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.outputs import describe_dataset, is_scan_file, plan_outputs
 from medtranslate.workflows.prediction import Translator
@@ -25,7 +26,7 @@ from medtranslate.workflows.translate import (
     record_scan,
     sign_translation,
 )
-from medtranslate.workflows.translated_case import TranslatedScan, translate_case
+from medtranslate.workflows.translated_case import TranslatedScan, tell_failed, translate_case
 from medtranslate.workflows.watermarking import with_watermark
 
 
@@ -160,7 +161,7 @@ def translate_cohort(
 
 def _record(out: Path, case: Case, result: TranslatedScan | Failure) -> TranslatedScan:
     if isinstance(result, Failure):
-        result = TranslatedScan(case.name, case.source, None, error=result.why)
+        result = tell_failed(case, result.why)
     record_scan(out, result)
     return result
 

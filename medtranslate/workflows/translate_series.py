@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from medtranslate.data.cases import Case
-from medtranslate.errors import DatasetError, MedTranslateError, MissingExtraError
+from medtranslate.errors import DatasetError, MissingExtraError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.manifest import load_signing_key, take_snapshot
+from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.ensemble import load_chosen_translator
 from medtranslate.workflows.outputs import require_dicom
 from medtranslate.workflows.prediction import Translator
@@ -16,7 +18,7 @@ from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.regions import read_regions
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate import Translation, sign_translation
-from medtranslate.workflows.translated_case import TranslatedScan, predict_case
+from medtranslate.workflows.translated_case import TranslatedScan, predict_case, tell_failed
 from medtranslate.workflows.watermarking import with_watermark
 
 try:
@@ -77,16 +79,14 @@ def translate_to_dicom(
     _check_sources(cases, regions or {})
     key, before = load_signing_key(), take_snapshot(out)
     progress.stage("translate", len(cases))
-    scans = []
+    scans: list[TranslatedScan] = []
     for number, case in enumerate(cases):
         progress.update(number, case.name)
-        try:
-            scan = translate_series(translator, case, out, identity=identity, regions=regions or {})
-        except MedTranslateError as error:
-            if len(cases) == 1:
-                raise
-            scan = TranslatedScan(case.name, case.source, None, error=str(error))
-        scans.append(scan)
+        make = partial(
+            translate_series, translator, case, out, identity=identity, regions=regions or {}
+        )
+        made = make() if len(cases) == 1 else attempt(make)
+        scans.append(tell_failed(case, made.why) if isinstance(made, Failure) else made)
     progress.update(len(cases))
     translation = Translation(translator.model.sha256, tuple(scans))
     sign_translation(translator, cases, translation, out, since=before, key=key)

@@ -54,6 +54,11 @@ class TranslatedScan:
         return tuple(file for path in volumes for file in (path, sidecar_path(path)))
 
 
+def tell_failed(case: Case, why: str) -> TranslatedScan:
+    """What became of a source that could not be translated."""
+    return TranslatedScan(case.name, case.source, None, error=why)
+
+
 @dataclass(frozen=True, eq=False)
 class PredictedCase:
     """A prediction that is not written yet.
@@ -158,6 +163,8 @@ def _describe_computation(translator: Translator, prediction: Prediction) -> str
     plan, engine = prediction.plan, prediction.engine
     sizes = "" if plan.window is None else "x".join(map(str, plan.window))
     region = f"windows of {sizes} voxels" if sizes else "whole volume at once"
+    if plan.why:
+        region += f" ({plan.why})"
     if plan.reduced:
         region += " (planned larger; the memory did not suffice)"
     if translator.windows_matter(plan):

@@ -11,9 +11,12 @@ from medtranslate.inference.predict import (
     plan_inference,
     predict,
     predict_with_plan,
+    weigh_window,
     with_smaller_windows,
 )
 from medtranslate.inference.settings import InferenceSettings
+from medtranslate.networks.generator import Generator
+from medtranslate.networks.settings import GeneratorSettings
 
 SHAPES = [(20, 20, 20), (21, 17, 33), (8, 40, 37)]
 WINDOWS = [None, (16, 16, 16), (8, 24, 12)]
@@ -23,8 +26,10 @@ def settings(**values):
     return InferenceSettings(**({"memory_gb": 4.0} | values))
 
 
-def volume(shape, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).random((1, *shape), dtype=np.float32))
+def volume(shape, seed=0, channels=1):
+    return torch.from_numpy(
+        np.random.default_rng(seed).random((channels, *shape), dtype=np.float32)
+    )
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -69,6 +74,57 @@ def test_windows_and_the_whole_volume_agree_for_a_voxelwise_translator():
     windows = predict(torch.sin, source, settings=settings(window=(12, 16, 8)), divisor=4)
 
     torch.testing.assert_close(windows, whole, rtol=0, atol=1e-6)
+
+
+REACH = 16
+"""Voxels that the untrained default generator looks at beside each; a trained one looks further."""
+
+
+def random_generator():
+    """The default generator with a head that is not 0, so that it corrects something."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        generator = Generator(GeneratorSettings()).eval()
+        torch.nn.init.normal_(generator.head.weight, std=0.1)
+    return generator
+
+
+def test_windows_of_the_default_generator_leave_no_seam_up_to_the_faces_of_the_volume():
+    """MONAI's own weights leave differences of a fifth of the range where borders meet a face."""
+    shape, window = (96, 96, 16), (64, 64, 16)
+    source, generator = volume(shape, channels=2), random_generator()
+
+    whole, windows = (
+        predict(generator, source, settings=settings(window=size), divisor=16)[0]
+        for size in (None, window)
+    )
+
+    difference = (windows - whole).abs() / (whole.max() - whole.min())
+    inner = far_from_borders((0, 32), 64, 96)
+    assert np.count_nonzero(inner) == 32
+    assert difference[inner][:, inner].max() < 1e-5
+    assert difference.max() < 1e-3
+
+
+def far_from_borders(starts, size, length):
+    """Places along an axis further than the reach from every window border inside the volume."""
+    place = np.arange(length)
+    borders = {edge for start in starts for edge in (start, start + size)} - {0, length}
+    return np.all([abs(place - edge + 0.5) > REACH for edge in borders], axis=0)
+
+
+@pytest.mark.parametrize("window", [(1, 2, 3), (48, 48, 48), (160, 96, 512)])
+def test_every_voxel_of_a_window_counts_and_the_middle_most(window):
+    weights = weigh_window(window).numpy()
+
+    assert weights.shape == window
+    assert weights.min() > 0
+    assert weights.max() <= 1
+    assert weights[tuple(size // 2 for size in window)] == weights.max()
+    along = weights[:, 0, 0] / weights[0, 0, 0]
+    np.testing.assert_allclose(weights[:, -1, -1] / weights[0, -1, -1], along, rtol=1e-5)
+    middle = weights[:, window[1] // 2, window[2] // 2]
+    np.testing.assert_allclose(middle / middle[0], along, rtol=1e-5)
 
 
 def test_the_translator_sees_only_multiples_of_its_divisor():
@@ -206,3 +262,30 @@ def test_a_translator_that_gives_something_else_is_refused(translate, message):
 def test_a_source_without_channel_is_refused():
     with pytest.raises(ValueError, match=r"expected \(c, i, j, k\)"):
         predict(lambda patch: patch, torch.zeros(4, 4, 4), settings=settings())
+
+
+def test_the_plan_says_why_there_are_windows_and_what_memory_would_do_without():
+    values = {"divisor": 16, "bytes_per_voxel": 1000}
+    shape = (112, 208, 160)
+
+    short = plan_inference(shape, settings=settings(memory_gb=1.5), **values)
+    whole = plan_inference(shape, settings=settings(memory_gb=3.8), **values)
+    asked = plan_inference(shape, settings=settings(window=(48, 48, 48)), **values)
+
+    assert short.why == (
+        "the whole volume needs about 3.7 GB and 1.5 GB may be used; --memory 3.8G would allow it"
+    )
+    assert (whole.window, whole.why) == (None, "")
+    assert asked.why == "as inference.window says"
+
+
+def test_a_budget_that_the_smallest_windows_do_not_keep_to_is_told():
+    values = {"divisor": 16, "bytes_per_voxel": 1000}
+    enough = (48**3 * 1000 + 96**3 * 24) / 1e9
+
+    kept = plan_inference((96, 96, 96), settings=settings(memory_gb=1.01 * enough), **values)
+    broken = plan_inference((96, 96, 96), settings=settings(memory_gb=0.99 * enough), **values)
+
+    assert kept.window == broken.window == (48, 48, 48)
+    assert "smallest" not in kept.why
+    assert "Even the smallest windows need more than may be used: 0.13 GB" in broken.why

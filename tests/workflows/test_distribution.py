@@ -1,5 +1,6 @@
 """Many cases, here and on worker processes, one of which dies."""
 
+import atexit
 import math
 import os
 import signal
@@ -9,7 +10,8 @@ import pytest
 
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.workflows import distribution
-from medtranslate.workflows.distribution import Failure, distribute
+from medtranslate.workflows.attempts import Failure
+from medtranslate.workflows.distribution import distribute
 
 distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
@@ -119,3 +121,46 @@ def test_jobs_of_a_queue_do_the_work(kind, submit, cancel, tmp_path, monkeypatch
         results = dict(distribute(math.sqrt, [4.0, 9.0, 16.0], cluster=f"{kind}:2"))
 
     assert results == {0: 2.0, 1: 3.0, 2: 4.0}
+
+
+@pytest.mark.parametrize("cluster", [None, "local:1"])
+def test_an_exception_that_nobody_expected_does_not_stop_the_others(cluster):
+    results = dict(distribute(math.sqrt, [4.0, -1.0, 9.0], cluster=cluster))
+
+    assert (results[0], results[2]) == (2.0, 3.0)
+    assert "unexpected ValueError in medtranslate/workflows/attempts.py" in results[1].why
+
+
+def test_a_scheduler_without_workers_is_told_and_waited_for(monkeypatch):
+    told = []
+    monkeypatch.setattr(distribution, "_PATIENCE_SECONDS", 0.2)
+    with distributed.LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
+    ) as empty:
+
+        def warn(text, *values):
+            told.append(text % values)
+            empty.scale(1)
+
+        monkeypatch.setattr(distribution._LOGGER, "warning", warn)
+        results = dict(distribute(math.sqrt, [4.0], cluster=empty.scheduler_address))
+
+    assert told == [f"waiting for workers of {empty.scheduler_address}: none yet"]
+    assert results == {0: 2.0}
+
+
+def end_slowly(seconds: float) -> None:
+    """Have this process take so long to end, as on a busy machine."""
+    atexit.register(time.sleep, seconds)
+
+
+@pytest.mark.slow
+def test_a_worker_that_takes_long_to_end_is_not_killed(caplog):
+    results = dict(distribute(end_slowly, [6.0], cluster="local:1"))
+
+    assert results == {0: None}
+    assert "killing" not in caplog.text

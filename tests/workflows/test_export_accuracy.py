@@ -1,4 +1,4 @@
-"""An exported graph costs no accuracy on real targets: a small model on the sample data."""
+"""Neither graphs nor windows cost accuracy on real targets: a small model on the sample data."""
 
 from pathlib import Path
 
@@ -79,3 +79,22 @@ def test_the_graph_predicts_real_targets_as_well_as_torch_in_float32(run, precis
         assert correction > 10 * LIMITS["fp32"], "the model has learned something"
         assert difference < LIMITS[precision]
         assert abs(change) < MOST_DB[precision]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_windows_predict_real_targets_as_well_as_the_whole_volume(run, capsys):
+    plain = {"engine": "torch", "precision": "fp32"}
+    expected = predict_held_out(run, **plain)
+    found = predict_held_out(run, memory_gb=1e-6, **plain)
+
+    assert len(found) == 2
+    for name, (target, mask, prediction, _) in found.items():
+        whole = expected[name][2]
+        difference = np.abs(prediction - whole)[mask > 0] / np.ptp(whole)
+        change = psnr(target, mask, prediction) - psnr(target, mask, whole)
+        with capsys.disabled():
+            print(f"\n{name} windows of 48: largest difference {difference.max():.1e} of the range,"
+                  f" mean {difference.mean():.1e}, {change:+.4f} dB")  # fmt: skip
+        assert 0 < difference.max() < 0.005
+        assert abs(change) < 0.005

@@ -4,11 +4,16 @@ import shutil
 
 import nibabel
 import numpy as np
+import pytest
 from pydicom import dcmread
 
+from medtranslate.cli.output import ExitCode
+from medtranslate.cli.summaries import show_preprocessing
 from medtranslate.io import read_volume
 from medtranslate.io.dicom.writing import write_datasets
+from medtranslate.preprocess.cache import load_or_prepare
 from medtranslate.preprocess.preparation import prepare
+from medtranslate.workflows import preprocess as module
 from medtranslate.workflows.preprocess import RECORD_FILE, preprocess_dataset
 
 
@@ -145,3 +150,41 @@ def test_a_case_whose_dicom_slice_was_changed_is_made_anew(
     assert changed.kept == first.cases[:1]
     assert others[0] == images[0]
     assert others[1] != images[1]
+
+
+def test_a_defect_that_one_case_meets_does_not_stop_the_others(
+    cohort, make_pipeline, tmp_path, monkeypatch
+):
+    def prepare_but_one(settings, *, name, **options):
+        if name == "toy_02":
+            raise IndexError("John Doe")
+        return load_or_prepare(settings, name=name, **options)
+
+    monkeypatch.setattr(module, "load_or_prepare", prepare_but_one)
+
+    result = preprocess_dataset(make_pipeline(), [cohort], tmp_path / "out")
+
+    assert len(result.cases) == 4
+    assert list(result.failed) == ["toy_02"]
+    assert show_preprocessing(result).code is ExitCode.PARTLY
+    status = json.loads((tmp_path / "out" / "status" / "toy_02.json").read_text())
+    assert status["state"] == "failed"
+    assert "unexpected IndexError in medtranslate/workflows/preprocess.py" in status["why"]
+    assert "Doe" not in status["why"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_worker_processes_prepare_what_is_prepared_here(cohort, make_pipeline, tmp_path):
+    pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    here = preprocess_dataset(make_pipeline(), [cohort], tmp_path / "here")
+
+    there = preprocess_dataset(make_pipeline(), [cohort], tmp_path / "there", cluster="local:2")
+
+    assert there.cases == here.cases
+    assert there.failed == {}
+    assert there.record.read_bytes() == here.record.read_bytes()
+    for path in (tmp_path / "here").glob("*.nii.gz"):
+        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes()
+    statuses = sorted(path.name for path in (tmp_path / "there" / "status").iterdir())
+    assert statuses == [f"toy_{n:02d}.json" for n in range(1, 6)]

@@ -12,12 +12,14 @@ import SimpleITK as sitk
 
 from medtranslate.cli.output import ExitCode
 from medtranslate.cli.simulating import SimulateRequest
+from medtranslate.cli.summaries_ahead import show_cohort_simulation
 from medtranslate.data.cases import Case
 from medtranslate.data.durations import parse_durations
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.io import read_volume
+from medtranslate.workflows import simulate_cohort as module
 from medtranslate.workflows.progress import NoProgress
-from medtranslate.workflows.simulate import FutureChoices, simulate
+from medtranslate.workflows.simulate import FutureChoices, simulate, write_futures
 from medtranslate.workflows.simulate_cohort import PersonToSimulate, simulate_cohort
 from medtranslate.workflows.verify_marks import check_manifest
 
@@ -136,6 +138,26 @@ def test_who_fails_is_told_with_exit_code_3_and_the_others_are_simulated(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "manifest.json", "status", "trajectories.csv", "visits_01_ses-2"
     ]  # fmt: skip
+
+
+def test_a_defect_that_one_person_meets_does_not_stop_the_others(
+    foreseeing, dataset, tmp_path, monkeypatch
+):
+    def write_but_one(forecaster, today, *arguments, **options):
+        if "sub-02" in str(today.scan):
+            raise KeyError("John Doe")
+        return write_futures(forecaster, today, *arguments, **options)
+
+    monkeypatch.setattr(module, "write_futures", write_but_one)
+
+    result = simulate_cohort(foreseeing, [dataset], HALF_YEAR, tmp_path / "out")
+
+    assert show_cohort_simulation(result).code is ExitCode.PARTLY
+    assert [person.error is None for person in result.people] == [True, False, True]
+    assert list(states(tmp_path / "out").values()) == ["done", "failed", "done"]
+    text = (tmp_path / "out" / "status" / "visits_02_ses-2.json").read_text()
+    assert "unexpected KeyError in medtranslate/workflows/simulate_cohort.py" in text
+    assert "Doe" not in text
 
 
 def test_if_everybody_fails_the_exit_code_is_2(foreseeing, dataset, tmp_path):

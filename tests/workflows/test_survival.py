@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from medtranslate.checkpoint import load_model, load_newest_checkpoint
 from medtranslate.errors import ConfigError
 from medtranslate.io import read_volume, sidecar_path
 from medtranslate.pipeline import Pipeline
+from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.train import train
 from medtranslate.workflows.translate import translate
@@ -33,9 +35,10 @@ def long_pipeline(make_pipeline) -> Pipeline:
     return make_pipeline(train=training)
 
 
-def start(job, pipeline, cohort, out):
+def start(job, pipeline, cohort, out, **options):
     """A process that does, or goes on with, a job."""
-    process = FORKING.Process(target=job, args=(pipeline, [cohort], out), kwargs={"resume": True})
+    options["resume"] = True
+    process = FORKING.Process(target=job, args=(pipeline, [cohort], out), kwargs=options)
     process.start()
     return process
 
@@ -89,6 +92,32 @@ def kill_again_and_again(job, pipeline, cohort, out, *, kills: int, longest: flo
     return kills
 
 
+class TellsStage(NoProgress):
+    """Keeps the name of the stage that a job is in, in a file."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def stage(self, name, total):
+        new = self._path.with_suffix(".new")
+        new.write_text(name)
+        new.replace(self._path)
+
+
+def kill_in_stage(stage, pipeline, cohort, out, *, after: float) -> str:
+    """Kill a run so many seconds after it began a stage; where that was, or "" if it was done."""
+    told = out.with_suffix(".stage")
+    told.write_text("")
+    process = start(run_pipeline, pipeline, cohort, out, progress=TellsStage(told))
+    wait_until(lambda: told.read_text() == stage or process.exitcode is not None)
+    process.join(after)
+    process.kill()
+    process.join()
+    check_whole(out)
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return "" if process.exitcode == 0 else told.read_text()
+
+
 def newest_name(out) -> str:
     return max((path.name for path in (out / "checkpoints").glob("step-*.json")), default="")
 
@@ -134,18 +163,27 @@ def test_killed_at_random_it_ends_with_the_same_weights(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_whole_run_killed_at_random_ends_with_the_same_scores(cohort, make_pipeline, tmp_path):
+def test_a_whole_run_killed_in_every_stage_ends_with_the_same_scores(
+    cohort, make_pipeline, tmp_path
+):
+    """The first kill of a stage falls where it begins, so that no stage is left out."""
     pipeline = long_pipeline(make_pipeline)
     finish(run_pipeline, pipeline, cohort, tmp_path / "whole")
 
     parts = tmp_path / "parts"
-    kill_again_and_again(run_pipeline, pipeline, cohort, parts, kills=12, longest=3.0)
+    kills = Counter(
+        kill_in_stage(stage, pipeline, cohort, parts, after=longest * number / 3)
+        for stage, longest in (("train", 0.3), ("translate", 0.3), ("score", 1.5))
+        for number in range(4)
+    )
     finish(run_pipeline, pipeline, cohort, parts)
 
     tables = [
         (tmp_path / name / "evaluation" / "slices.csv").read_text() for name in ("whole", "parts")
     ]
     assert tables[0] == tables[1]
+    assert min(kills[stage] for stage in ("train", "translate", "score")) >= 1, kills
+    assert kills.total() - kills[""] >= 8, kills
     assert verify(parts).holds
 
 

@@ -11,15 +11,19 @@ import numpy as np
 import pytest
 
 from medtranslate.checkpoint import load_model
+from medtranslate.cli.output import ExitCode
+from medtranslate.cli.summaries import show_translation
 from medtranslate.errors import CheckpointError, DatasetError, DicomError, VolumeReadError
 from medtranslate.geometry import Geometry
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io import read_volume, write_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
+from medtranslate.workflows import translate as module
 from medtranslate.workflows.prediction import load_translator
 from medtranslate.workflows.sources import collect_cases
 from medtranslate.workflows.translate import translate, translate_cases
+from medtranslate.workflows.translated_case import translate_case
 
 from ..io.dicom.conftest import save_all, slice_headers
 
@@ -145,15 +149,48 @@ def test_a_source_that_fails_does_not_stop_the_others(trained, cohort, tmp_path)
     assert len(list((tmp_path / "out").rglob("*.nii.gz"))) == 1
 
 
-def test_a_single_source_that_fails_leaves_nothing_behind(trained, cohort, tmp_path):
-    broken = tmp_path / "sub-09_T1w.nii.gz"
-    broken.write_bytes(t1w(cohort, "05").read_bytes()[:-200])
+def test_a_defect_that_one_source_meets_does_not_stop_the_others(
+    trained, cohort, tmp_path, monkeypatch
+):
+    """The text of such an exception may quote the patient: it is told nowhere."""
 
-    for out in (tmp_path / "folder", tmp_path / "file.nii.gz"):
+    def prepare_but_one(translator, case, path, **options):
+        if case.subject == "04":
+            raise ZeroDivisionError(f"John Doe in {case.source}")
+        return translate_case(translator, case, path, **options)
+
+    monkeypatch.setattr(module, "translate_case", prepare_but_one)
+    sources = [t1w(cohort, "04"), t1w(cohort, "05")]
+
+    result = translate(trained, sources, tmp_path / "out")
+
+    assert [scan.error is None for scan in result.scans] == [False, True]
+    assert "unexpected ZeroDivisionError in medtranslate/" in result.failed[0].error
+    assert show_translation(result).code is ExitCode.PARTLY
+    status = json.loads((tmp_path / "out" / "status" / "sub-04_T1w.json").read_text())
+    assert status["state"] == "failed"
+    assert status["why"] == result.failed[0].error
+    assert "defect" in status["why"]
+    assert "Doe" not in status["why"]
+    assert str(cohort) not in status["why"]
+
+
+def test_a_single_source_that_fails_is_raised_and_told_in_the_folder(trained, cohort, tmp_path):
+    source, out = tmp_path / "sub-09_T1w.nii.gz", tmp_path / "folder"
+    shutil.copy(t1w(cohort, "05"), source)
+    translate(trained, [source], out)
+    source.write_bytes(t1w(cohort, "05").read_bytes()[:-200])
+
+    for to in (out, tmp_path / "new", tmp_path / "file.nii.gz"):
         with pytest.raises(VolumeReadError, match="sub-09"):
-            translate(trained, [broken], out)
+            translate(trained, [source], to)
 
-    assert [path.name for path in tmp_path.iterdir()] == [broken.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "new", source.name]
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["status"]
+    for folder in (out, tmp_path / "new"):
+        status = json.loads((folder / "status" / "sub-09_T1w.json").read_text())
+        assert status["state"] == "failed"
+        assert "ends too early" in status["why"]
 
 
 def test_a_source_is_never_overwritten(trained, cohort, tmp_path):
