@@ -34,16 +34,16 @@ def _simulate(run, visited, out, years, history=()):
 
 
 def test_the_future_starts_from_the_speed_seen_in_the_past(foreseeing, visited, tmp_path):
-    past = PastScan(_files(visited, 1)[0], 1.0)
+    past = PastScan(_files(visited, 1)[0], 0.6)  # faster than the model was taught
 
     volume, told = _simulate(foreseeing, visited, tmp_path / "a", 1.0, [past])
     speed = told["ObservedSpeed"]
     expected, untold = _simulate(foreseeing, visited, tmp_path / "b", speed)
 
-    assert told["History"][0]["YearsBefore"] == 1.0
+    assert told["History"][0]["YearsBefore"] == 0.6
     assert told["Observed"] == "speed"
     assert "ObservedSpeed" not in untold
-    assert speed != 1.0
+    assert speed > 1.2
     assert volume == pytest.approx(expected, rel=1e-3)
 
 
