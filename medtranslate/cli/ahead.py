@@ -101,6 +101,9 @@ def plan(
     """Find the smallest margin around today's region that covers the simulated one."""
 
     def job(progress: Progress) -> Outcome:
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.cli.summaries_ahead import show_plan
         from medtranslate.workflows.plan import parse_margin
         from medtranslate.workflows.plan import plan as make_plan

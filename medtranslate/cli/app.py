@@ -64,4 +64,14 @@ def finish(context: typer.Context, job: Job, *, as_json: bool) -> NoReturn:
     """Run a command's job, print what came of it, and end with its exit code."""
     from medtranslate.cli.output import perform
 
-    raise typer.Exit(perform(job, as_json=as_json or bool(context.obj)))
+    going_on = _say_how_to_go_on(context)
+    raise typer.Exit(perform(job, as_json=as_json or bool(context.obj), going_on=going_on))
+
+
+def _say_how_to_go_on(context: typer.Context) -> str:
+    """What to do after a command was stopped, or found no place to write to."""
+    if "resume" in context.params:
+        return "Go on with the same command and --resume"
+    if context.params.get("baseline") is not None:  # a folder that is there is not simulated into
+        return "Remove what it wrote, then call it again"
+    return "Go on with the same command"

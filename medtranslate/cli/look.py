@@ -159,6 +159,9 @@ def schema(context: typer.Context, as_json: Json = False) -> None:
 
     def job(progress: Progress) -> Outcome:
         from medtranslate.cli.output import Outcome
+        from medtranslate.cli.progress import tell_loading
+
+        tell_loading(progress)
         from medtranslate.pipeline import pipeline_schema
 
         return Outcome(pipeline_schema())

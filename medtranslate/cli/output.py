@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import traceback
 import warnings
@@ -16,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from medtranslate.cli.progress import BarProgress, LineProgress
-from medtranslate.errors import MedTranslateError
+from medtranslate.errors import MedTranslateError, VolumeWriteError
 from medtranslate.workflows.interruption import StopRequested, terminate_politely
 from medtranslate.workflows.progress import Progress
 
@@ -54,11 +55,12 @@ class Outcome:
 Job = Callable[[Progress], Outcome]
 
 
-def perform(job: Job, *, as_json: bool) -> ExitCode:
+def perform(job: Job, *, as_json: bool, going_on: str = "Call it again") -> ExitCode:
     """Run a job, print what came of it, and say with which code to leave.
 
     Results go to standard output; progress, warnings and errors to standard error. With
-    ``as_json`` standard output is one JSON object: the result, or ``{"error": ...}``.
+    ``as_json`` standard output is one JSON object: the result, or ``{"error": ...}``. ``going_on``
+    says what to do after the command was stopped, or found no place to write to.
     """
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     _quieten()
@@ -71,17 +73,16 @@ def perform(job: Job, *, as_json: bool) -> ExitCode:
             BarProgress(errors) if errors.is_terminal else LineProgress(errors) as progress,
         ):
             outcome = job(progress)
+    except VolumeWriteError as error:
+        text = f"{error}. {going_on}"
+        return _report(text, type(error).__name__, ExitCode.USER_INPUT, as_json, errors)
     except MedTranslateError as error:
         return _report(str(error), type(error).__name__, ExitCode.USER_INPUT, as_json, errors)
-    except StopRequested as request:
-        text = (
-            f"{str(request) or 'stopped; what was finished is kept'}. Go on with the same command"
-        )
-        code = ExitCode(_SIGNALLED + request.signal)
-        return _report(f"{text} and --resume", "Interrupted", code, as_json, errors)
-    except KeyboardInterrupt:
-        text = "stopped; what was finished is kept. 'run' and 'train' go on with --resume"
-        return _report(text, "Interrupted", ExitCode.INTERRUPTED, as_json, errors)
+    except KeyboardInterrupt as request:
+        text = f"{str(request) or 'stopped; what was finished is kept'}. {going_on}"
+        number = request.signal if isinstance(request, StopRequested) else signal.SIGINT
+        code = ExitCode(_SIGNALLED + number)
+        return _report(text, "Interrupted", code, as_json, errors)
     except Exception as error:  # noqa: BLE001 - the last place where anything can be told
         if _is_out_of_memory(error):
             text = (

@@ -345,9 +345,11 @@ def listen(
 ) -> None:
     """Be a DICOM node: receive series, translate them, send the synthetic ones on."""
 
-    def job(_: Progress) -> Outcome:
+    def job(progress: Progress) -> Outcome:
         import signal
 
+        # No stage, whose bar would stand there for as long as the node listens.
+        progress.tell("load torch and MONAI")
         from medtranslate.cli.summaries import show_listening
         from medtranslate.io.dicom.tls import choose_tls_files
         from medtranslate.workflows.listen import Route, listen

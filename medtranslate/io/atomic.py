@@ -17,6 +17,9 @@ from medtranslate.io.leftovers import clear_leftovers, hold
 
 _LONGEST_NAME_BYTES = 200
 
+_NOTHING = "nothing was written under this name"
+_AS_IT_WAS = "what it held before is whole"
+
 
 @contextlib.contextmanager
 def atomic_path(
@@ -136,8 +139,36 @@ def format_json(data: Any) -> str:  # Any: whatever JSON can hold
     return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def append_text(path: Path, text: str) -> None:
+    """Add ``text`` as UTF-8 at the end of a file, all of it or nothing.
+
+    Raises:
+        VolumeWriteError: If the file cannot be written to or the disk is full.
+    """
+    data = text.encode("utf-8")
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            _append(handle, data)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise describe_failure(path, error, num_bytes=len(data), left=_AS_IT_WAS) from error
+
+
+def _append(handle: int, data: bytes) -> None:
+    size = os.fstat(handle).st_size
+    rest = memoryview(data)
+    try:
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    except OSError:
+        os.ftruncate(handle, size)
+        raise
+
+
 def describe_failure(
-    path: Path, error: OSError, *, num_bytes: int | None = None
+    path: Path, error: OSError, *, num_bytes: int | None = None, left: str = _NOTHING
 ) -> VolumeWriteError:
     """Say what stopped the writing of ``path`` and what to do about it.
 
@@ -145,18 +176,19 @@ def describe_failure(
         path: What could not be written.
         error: What the system said.
         num_bytes: How much it needs, as far as known.
+        left: What stands under the name now.
     """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         with contextlib.suppress(OSError):
             free = shutil.disk_usage(path.parent).free
             needed = f"at least {num_bytes:,} bytes needed, " if num_bytes else ""
             return VolumeWriteError(
-                f"{path}: the disk is full ({needed}{free:,} bytes free); nothing was written"
-                " under this name. Free some space or choose another folder, then run again"
+                f"{path}: the disk is full ({needed}{free:,} bytes free); {left}. Free some space,"
+                " or choose another folder"
             )
     return VolumeWriteError(
-        f"{path}: cannot be written ({error.strerror or error}); nothing was written under this "
-        "name. Check the folder and its permissions"
+        f"{path}: cannot be written ({error.strerror or error}); {left}. Check the folder and its"
+        " permissions"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -19,13 +20,17 @@ _LOGGER = logging.getLogger(__name__)
 LOCK_FILE = ".lock"
 """Holds the process number and the machine of the run that writes into the folder."""
 
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+"""What file systems that cannot lock answer, some network disks among them."""
+
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Keep other runs out of ``folder`` while the block runs; the folder is made if absent.
 
     The kernel holds the lock and drops it when the process ends, however it ends: the file that a
-    killed run leaves behind locks nothing. What killed writers left in the folder is removed.
+    killed run leaves behind locks nothing. What killed writers left in the folder is removed. On a
+    file system that cannot lock nobody is kept out, and a warning says so.
 
     Raises:
         ConfigError: If another run is writing into the folder.
@@ -64,6 +69,17 @@ def _lock(path: Path) -> int:
             holder = _read_holder(handle)
             os.close(handle)
             raise _refuse(path, holder) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                os.close(handle)
+                raise
+            _LOGGER.warning(
+                "%s: its file system cannot lock (%s), so nobody is kept out: see to it that only"
+                " one run writes into this folder",
+                path.parent,
+                error.strerror,
+            )
+            return handle
         except BaseException:
             os.close(handle)
             raise

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pydantic import AfterValidator, Field, JsonValue
+from pydantic import JsonValue
 
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import write_json
 from medtranslate.io.documents import read_document
-from medtranslate.manifest.keys import is_signed, public_text, sign
+from medtranslate.manifest.files import FileName, FileRecord
+from medtranslate.manifest.keys import is_signed, sign_content
 from medtranslate.settings import Settings, validate_settings
 
 MANIFEST_FILE = "manifest.json"
 MANIFEST_FORMAT = "medtranslate-manifest-1"
 
 _NOTE = "Research use only. Scans marked SYNTHETIC were not acquired"
-
-
-def _check_inside(name: str) -> str:
-    """Refuse a name that leads out of the manifest's folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or not path.parts:
-        raise ValueError("names a file outside the manifest's folder")
-    return name
-
-
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, AfterValidator(_check_inside)]
-
-
-class FileRecord(Settings):
-    """What one file was when it was written.
-
-    Attributes:
-        sha256: Of its bytes.
-        volume_sha256: Of its decoded voxels and affine, which packing it again does not change;
-            None for what is not a scan.
-    """
-
-    sha256: Sha256
-    volume_sha256: Sha256 | None = None
 
 
 class Manifest(Settings):
@@ -69,8 +44,7 @@ class Manifest(Settings):
     @property
     def holds(self) -> bool:
         """Whether the signature is that of this very content."""
-        content = self.model_dump(mode="json", exclude={"signature"})
-        return is_signed(self.public_key, self.signature, _canonical(content))
+        return is_signed(self.model_dump(mode="json"))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -109,14 +83,7 @@ def write_manifest(
         "note": _NOTE,
         "made": [dict(record) for record in made],
         "files": {name: files[name].model_dump(mode="json") for name in sorted(files)},
-        "public_key": public_text(key),
     }
     path = folder / MANIFEST_FILE
-    write_json(path, content | {"signature": sign(key, _canonical(content))})
+    write_json(path, sign_content(key, content))
     return path
-
-
-def _canonical(content: Mapping[str, Any]) -> bytes:
-    """The one way to write this content down; what is signed."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
@@ -49,19 +52,30 @@ def describe_key(public: str) -> str:
     return hash_bytes(public.encode("ascii", errors="replace"))[:_SHOWN_DIGITS]
 
 
-def sign(key: Ed25519PrivateKey, message: bytes) -> str:
-    """A signature, as base64."""
-    return base64.b64encode(key.sign(message)).decode("ascii")
+def sign_content(key: Ed25519PrivateKey, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain JSON data with ``public_key`` and the ``signature`` of everything else, as base64."""
+    named = {**content, "public_key": public_text(key)}
+    signature = base64.b64encode(key.sign(_canonical(named))).decode("ascii")
+    return named | {"signature": signature}
 
 
-def is_signed(public: str, signature: str, message: bytes) -> bool:
-    """Whether ``signature`` of ``message`` was made with the private part of ``public``."""
+def is_signed(content: Mapping[str, Any]) -> bool:
+    """Whether the signature is that of this very content, by the key that it names."""
     try:
-        key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public, validate=True))
-        key.verify(base64.b64decode(signature, validate=True), message)
-    except (ValueError, InvalidSignature):
+        key = Ed25519PublicKey.from_public_bytes(
+            base64.b64decode(content["public_key"], validate=True)
+        )
+        signature = base64.b64decode(content["signature"], validate=True)
+        key.verify(signature, _canonical({k: v for k, v in content.items() if k != "signature"}))
+    except (KeyError, TypeError, ValueError, InvalidSignature):
         return False
     return True
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    """The one way to write this content down; what is signed."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")
 
 
 def _make_key() -> bytes:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from medtranslate.errors import MedTranslateError
-from medtranslate.io import read_volume, scan_suffix
-from medtranslate.manifest.document import (
-    MANIFEST_FILE,
-    FileRecord,
-    read_manifest,
-    write_manifest,
-)
-from medtranslate.provenance import hash_file, hash_volume
+from medtranslate.manifest.document import MANIFEST_FILE, read_manifest, write_manifest
+from medtranslate.manifest.files import FileRecord, describe_file
+from medtranslate.manifest.status import STATUS_FOLDER, read_files
+from medtranslate.provenance import hash_file
 
 _WORKING_FOLDERS = ("cache", "checkpoints", "logs")
 """What a run keeps for itself; it changes, and may be deleted, without a result changing."""
@@ -46,11 +43,11 @@ def sign_outputs(
     record: Mapping[str, Any],
     key: Ed25519PrivateKey,
 ) -> Path:
-    """Write a signed manifest of what was written since a snapshot.
+    """Write a signed manifest of what was written since a snapshot, and by earlier calls.
 
-    Entries of an earlier manifest stay as they were recorded, so that a file which somebody
-    changed in between is not vouched for; if that manifest's own signature does not hold, its
-    entries go.
+    What an earlier manifest lists, or the status files of a call that did not live to write one,
+    stays as it was recorded, so that a file which somebody changed in between is not vouched for;
+    where their own signature does not hold, it goes.
 
     Args:
         folder: The output folder.
@@ -62,26 +59,42 @@ def sign_outputs(
         VolumeWriteError: If the manifest cannot be written.
     """
     now = take_snapshot(folder)
-    made, files = _read_earlier(folder)
-    kept = {name: one for name, one in files.items() if name in now}
-    fresh = {name: describe_file(folder / name) for name in now if now[name] != since.get(name)}
-    return write_manifest(folder, made=(*made, record), files=kept | fresh, key=key)
+    made, listed = _read_earlier(folder)
+    finished = _read_finished(folder, now)
+    fresh = {
+        name: describe_file(folder / name)
+        for name in now
+        if now[name] != since.get(name) and name not in finished
+    }
+    known = {name: one for name, one in (listed | finished).items() if name in now}
+    return write_manifest(folder, made=(*made, record), files=known | fresh, key=key)
 
 
-def describe_file(path: Path) -> FileRecord:
-    """The hashes of a file, and of its voxels if it is a scan."""
-    return FileRecord(sha256=hash_file(path), volume_sha256=hash_scan(path))
+@dataclass(frozen=True)
+class Recorded:
+    """What signed records in a folder say of the files in it.
+
+    Attributes:
+        folder: The folder.
+        files: By name relative to it.
+    """
+
+    folder: Path
+    files: Mapping[str, FileRecord]
+
+    def holds(self, *paths: Path) -> bool:
+        """Whether each of these files was recorded and is as it was recorded."""
+        return all(self._holds(path) for path in paths)
+
+    def _holds(self, path: Path) -> bool:
+        found = self.files.get(path.relative_to(self.folder).as_posix())
+        return found is not None and path.is_file() and hash_file(path) == found.sha256
 
 
-def hash_scan(path: Path) -> str | None:
-    """SHA-256 of a scan's decoded voxels and affine; None for what is not a readable scan."""
-    if scan_suffix(path) is None:
-        return None
-    try:
-        volume = read_volume(path)
-    except MedTranslateError:
-        return None
-    return hash_volume(volume.voxels, volume.geometry.affine)
+def read_recorded(folder: Path) -> Recorded:
+    """What the manifest of a folder and the status files in it say; nothing if there are none."""
+    _, listed = _read_earlier(folder)
+    return Recorded(folder, listed | _read_finished(folder, take_snapshot(folder)))
 
 
 def _read_earlier(folder: Path) -> tuple[tuple[Mapping[str, Any], ...], dict[str, FileRecord]]:
@@ -90,6 +103,19 @@ def _read_earlier(folder: Path) -> tuple[tuple[Mapping[str, Any], ...], dict[str
     except MedTranslateError:
         return (), {}
     return (earlier.made, dict(earlier.files)) if earlier.holds else ((), {})
+
+
+def _read_finished(folder: Path, now: Snapshot) -> dict[str, FileRecord]:
+    """What signed status files below a folder say of the files beside them, and themselves."""
+    found = {}
+    for name in now:
+        path = PurePosixPath(name)
+        if path.parent.name != STATUS_FOLDER or (files := read_files(folder / name)) is None:
+            continue
+        found[name] = describe_file(folder / name)
+        beside = path.parent.parent
+        found.update({(beside / one).as_posix(): record for one, record in files.items()})
+    return found
 
 
 def _walk(folder: Path) -> Iterator[Path]:

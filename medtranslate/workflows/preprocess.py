@@ -17,6 +17,7 @@ from medtranslate.io.atomic import write_json
 from medtranslate.io.content import hash_input
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
+from medtranslate.manifest.status import read_done, write_done, write_failed
 from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.cache import PreparedArrays, load_or_prepare
 from medtranslate.preprocess.preparation import hash_settings, used_versions
@@ -27,7 +28,6 @@ from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.cohort import pair_scans
 from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.status import read_done, write_done, write_failed
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -125,7 +125,8 @@ def _prepare_all(
             write_failed(out, name, result.why)
         else:
             records[name] = result
-            write_done(out, name, {"made_from": keys[name], "case": result})
+            files = [out / written["file"] for written in result["written"].values()]
+            write_done(out, name, {"made_from": keys[name], "case": result}, files=files)
         progress.update(len(failed) + sum(record is not None for record in records.values()), name)
     done = {name: record for name, record in records.items() if record is not None}
     if not done:
@@ -153,10 +154,6 @@ def _find_kept(out: Path, name: str, made_from: str | None) -> dict[str, Any] | 
     if record is None or made_from is None or record.get("made_from") != made_from:
         return None
     case: dict[str, Any] = record["case"]
-    for written in case["written"].values():
-        path = out / written["file"]
-        if not path.is_file() or hash_file(path) != written["sha256"]:
-            return None
     return case
 
 

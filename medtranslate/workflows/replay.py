@@ -14,7 +14,7 @@ from medtranslate.inference.settings import InferenceSettings
 from medtranslate.io import sidecar_path
 from medtranslate.io.documents import read_document
 from medtranslate.io.writing import VOXELS_KEY
-from medtranslate.manifest.outputs import hash_scan
+from medtranslate.manifest.files import hash_scan
 from medtranslate.settings import validate_settings
 from medtranslate.watermark import WatermarkKey, recorded_identity
 from medtranslate.workflows.checks import Check, compare_hashes

@@ -9,9 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from medtranslate.checkpoint import LoadedModel, load_model
+from medtranslate.checkpoint.model import CONFIG_FILE
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
 from medtranslate.io.locking import lock_folder
-from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
+from medtranslate.manifest import (
+    load_signing_key,
+    read_recorded,
+    sign_outputs,
+    take_snapshot,
+)
 from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.cohort import Cohort, assemble_cohort
 from medtranslate.workflows.device import check_precision
@@ -191,7 +197,9 @@ def _simulate_and_score(cohort: Cohort, out: Path, *, command: str, progress: Pr
 
 
 def _is_trained(pipeline: Pipeline, cohort: Cohort, out: Path) -> bool:
-    """Whether the run holds a whole model of this very job, trained to its end.
+    """Whether the run holds a whole model of this very job, trained to its end and signed.
+
+    Where a training was killed before it signed, it goes on from its last checkpoint and ends anew.
 
     Raises:
         ConfigError: If its model is of another pipeline or other people.
@@ -209,4 +217,5 @@ def _is_trained(pipeline: Pipeline, cohort: Cohort, out: Path) -> bool:
             f"{out}: was trained on another division of people (datasets or split changed); choose"
             " another --out"
         )
-    return STOPPED_KEY not in model.provenance
+    ended = STOPPED_KEY not in model.provenance
+    return ended and read_recorded(out).holds(model.folder / CONFIG_FILE)

@@ -20,7 +20,8 @@ from medtranslate.io.atomic import atomic_folder, write_text
 from medtranslate.io.content import hash_input
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
-from medtranslate.provenance import hash_file, hash_json, software_versions
+from medtranslate.manifest.status import STATUS_FOLDER, read_done, write_done, write_failed
+from medtranslate.provenance import hash_json, software_versions
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.distribution import distribute
@@ -33,7 +34,6 @@ from medtranslate.workflows.simulate import (
     Today,
     write_futures,
 )
-from medtranslate.workflows.status import STATUS_FOLDER, read_done, write_done, write_failed
 
 TRAJECTORIES_FILE = "trajectories.csv"
 """The trajectories of everybody, in the folder that holds a folder a person."""
@@ -232,10 +232,6 @@ def _find_kept(out: Path, job: PersonToSimulate) -> SimulatedPerson | None:
     made_from = None if record is None else job.made_from
     if record is None or made_from is None or record.get("made_from") != made_from:
         return None
-    for name, sha256 in record["written"].items():
-        path = job.folder / name
-        if not path.is_file() or hash_file(path) != sha256:
-            return None
     rows, warnings = tuple(record["trajectory"]), tuple(record["warnings"])
     return SimulatedPerson(job.case.name, job.folder, rows, warnings, kept=True)
 
@@ -249,7 +245,8 @@ def _record(out: Path, job: PersonToSimulate, result: dict[str, Any] | Failure) 
             why = hide_path(why, job.case.label, called=f"{name}'s region")
         write_failed(out, name, why)
         return SimulatedPerson(name, None, error=why)
-    write_done(out, name, result)
+    files = sorted(path for path in job.folder.rglob("*") if path.is_file())
+    write_done(out, name, result, files=files)
     return SimulatedPerson(name, job.folder, tuple(result["trajectory"]), tuple(result["warnings"]))
 
 
@@ -266,11 +263,8 @@ def _simulate_one(job: PersonToSimulate) -> dict[str, Any]:
     made_from = job.made_from
     with atomic_folder(job.folder) as folder:
         simulation = write_futures(forecaster, today, job.choices, folder, progress=NoProgress())
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
-        written = {path.relative_to(folder).as_posix(): hash_file(path) for path in files}
     return {
         "made_from": made_from,
-        "written": written,
         "trajectory": [dict(row) for row in simulation.rows],
         "warnings": list(simulation.warnings),
     }

@@ -335,9 +335,9 @@ def open_run(pipeline: Pipeline, out: Path, *, resume: bool) -> None:
                 f"{out}: was started with another pipeline (see {recorded}); resume with that one,"
                 " or choose another --out"
             )
-        return
-    text = format_yaml(pipeline.model_dump(mode="json"))
-    write_text(recorded, text)
+        pipeline = read_pipeline(recorded)
+    # Also where it is there already: what a call writes itself, its manifest covers.
+    write_text(recorded, format_yaml(pipeline.model_dump(mode="json")))
 
 
 def _describe_job(pipeline: Pipeline) -> dict[str, Any]:

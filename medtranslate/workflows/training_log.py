@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ from types import TracebackType
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from medtranslate.io.atomic import describe_failure, write_text
+from medtranslate.io.atomic import append_text, describe_failure, write_text
 
 _COLUMNS = (
     "step",
@@ -28,6 +29,8 @@ _COLUMNS = (
 )
 _SKIPPED_COLUMNS = ("step", "batch")
 _EVERY_STEPS = 10
+_EVENT_BYTES = 4096
+"""What any event takes on a disk at least: a block."""
 
 
 class TrainingLog:
@@ -43,13 +46,14 @@ class TrainingLog:
         self.skipped_file = folder / "skipped.csv"
         for path, columns in ((self._path, _COLUMNS), (self.skipped_file, _SKIPPED_COLUMNS)):
             _cut_table(path, columns, first_step)
-        with self._telling():
-            self._file = self._path.open("a", newline="", encoding="utf-8")
-            self._table = csv.DictWriter(self._file, _COLUMNS, lineterminator="\n")
-            self._events = SummaryWriter(str(folder), purge_step=first_step)
+        self._first_step = first_step
         self._waiting: list[dict[str, float]] = []
+        self._hook = threading.excepthook
 
     def __enter__(self) -> TrainingLog:
+        self._hook, threading.excepthook = threading.excepthook, self._pass_over_events
+        with self._telling():
+            self._events = SummaryWriter(str(self._path.parent), purge_step=self._first_step)
         return self
 
     def __exit__(
@@ -59,9 +63,16 @@ class TrainingLog:
         trace: TracebackType | None,
     ) -> None:
         # After an error, most likely a full disk, closing fails too and would hide it.
-        with self._telling() if kind is None else contextlib.suppress(OSError):
-            self._file.close()
-            self._events.close()
+        try:
+            with self._telling() if kind is None else contextlib.suppress(OSError):
+                self._events.close()
+        finally:
+            threading.excepthook = self._hook
+
+    def _pass_over_events(self, told: threading.ExceptHookArgs) -> None:
+        """The thread that writes events raises its error here again, at the next event."""
+        if not type(told.thread).__module__.startswith("tensorboard."):
+            self._hook(told)
 
     def add_terms(
         self, step: int, seconds: float, terms: dict[str, float], num_skipped: int
@@ -82,8 +93,7 @@ class TrainingLog:
 
     def add_skipped(self, step: int, batch: str) -> None:
         """Write down an update that was left out, and of which patches."""
-        with self._telling(), self.skipped_file.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerow([step, batch])
+        append_text(self.skipped_file, _format_row([step, batch]))
 
     def add_validation(
         self, step: int, scores: dict[str, float], picture: np.ndarray | None
@@ -105,20 +115,27 @@ class TrainingLog:
 
     def _write(self, row: dict[str, float]) -> None:
         told = {k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()}
+        append_text(self._path, _format_row([told.get(name, "") for name in _COLUMNS]))
         with self._telling():
-            self._table.writerow(told)
-            self._file.flush()
             for name, value in row.items():
                 if name != "step":
                     self._events.add_scalar(name, value, int(row["step"]))
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
-        """Tell a full disk as what it is."""
+        """Tell a full disk that events did not fit on as what it is."""
         try:
             yield
         except OSError as error:
-            raise describe_failure(self._path, error) from error
+            events = self._path.with_name("events.out.tfevents")
+            left = "what was logged before is whole"
+            raise describe_failure(events, error, num_bytes=_EVENT_BYTES, left=left) from error
+
+
+def _format_row(cells: Sequence[object]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
 
 
 def _cut_table(path: Path, columns: Sequence[str], step: int) -> None:

@@ -251,7 +251,7 @@ class TrainingLoop:
         try:
             save_checkpoint(self._checkpoints, self._state.step, self._to_save())
         except VolumeWriteError as error:
-            raise VolumeWriteError(f"{error}, with --resume: earlier steps are kept") from error
+            raise VolumeWriteError(f"{error}; earlier steps are kept") from error
         self._saved_at = self._state.seconds
 
     def _to_save(self) -> dict[str, Any]:

@@ -22,7 +22,15 @@ from medtranslate.io import (
 )
 from medtranslate.io.documents import read_document
 from medtranslate.io.locking import lock_folder
-from medtranslate.manifest import Snapshot, load_signing_key, sign_outputs, take_snapshot
+from medtranslate.manifest import (
+    Recorded,
+    Snapshot,
+    load_signing_key,
+    read_recorded,
+    sign_outputs,
+    take_snapshot,
+)
+from medtranslate.manifest.status import read_done, write_done, write_failed
 from medtranslate.provenance import hash_volume
 from medtranslate.watermark import describe_watermark, recorded_identity
 from medtranslate.workflows.attempts import Failure, attempt, tell_failure
@@ -39,7 +47,6 @@ from medtranslate.workflows.outputs import (
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.sources import collect_cases
-from medtranslate.workflows.status import write_done, write_failed
 from medtranslate.workflows.translated_case import TranslatedScan, tell_failed, translate_case
 from medtranslate.workflows.watermarking import with_watermark
 
@@ -180,7 +187,8 @@ def translate_cases(
     in_folder = not is_scan_file(out)
     with lock_folder(out) if in_folder else nullcontext():
         jobs = list(zip(cases, paths, strict=True))
-        scans = [find_kept_scan(translator, *job) if keep else None for job in jobs]
+        recorded = read_recorded(out) if keep else None
+        scans = [find_kept_scan(translator, *job, recorded=recorded) for job in jobs]
         progress.stage("translate", len(jobs))
         folder = out if in_folder else None
         for scan in _translate_missing(translator, jobs, scans, folder, progress):
@@ -224,8 +232,9 @@ def record_scan(out: Path, scan: TranslatedScan) -> None:
     if scan.output is None:
         hidden = hide_path(scan.error or "", scan.source, called=scan.case)
         write_failed(out, scan.case, hidden)
-    else:
-        write_done(out, scan.case, {"output": scan.output.relative_to(out).as_posix()})
+    elif not (scan.kept and read_done(out, scan.case)):
+        record = {"output": scan.output.relative_to(out).as_posix()}
+        write_done(out, scan.case, record, files=scan.files)
 
 
 def _translate_only(
@@ -254,12 +263,18 @@ def _translate_each(translator: Translator, jobs: Sequence[Job]) -> Iterator[Tra
     return work_in_chains(work, translator, jobs, chains=chains)
 
 
-def find_kept_scan(translator: Translator, case: Case, path: Path) -> TranslatedScan | None:
-    """The synthetic scan that this model made from this source before; None if there is none."""
-    if attempt(partial(_is_made_by, translator, case, path)) is not True:
+def find_kept_scan(
+    translator: Translator, case: Case, path: Path, *, recorded: Recorded | None
+) -> TranslatedScan | None:
+    """The synthetic scan that this model made from this source before; None if there is none.
+
+    It must be as a signed record says it was written: what is kept will be signed again.
+    """
+    if recorded is None or attempt(partial(_is_made_by, translator, case, path)) is not True:
         return None
     beside = deviation_path(path) if translator.calibration is not None else None
-    return TranslatedScan(case.name, case.source, path, kept=True, deviation=beside)
+    scan = TranslatedScan(case.name, case.source, path, kept=True, deviation=beside)
+    return scan if attempt(partial(recorded.holds, *scan.files)) is True else None
 
 
 def _is_made_by(translator: Translator, case: Case, path: Path) -> bool:

@@ -12,7 +12,7 @@ from medtranslate.data.cases import Case
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.io.locking import lock_folder
-from medtranslate.manifest import load_signing_key, take_snapshot
+from medtranslate.manifest import load_signing_key, read_recorded, take_snapshot
 from medtranslate.workflows.attempts import Failure
 from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.ensemble import load_chosen_translator
@@ -132,8 +132,9 @@ def translate_cohort(
     model = translator.model.sha256
     watermark = translator.watermark_identity
     with lock_folder(out):
+        recorded = read_recorded(out)
         scans = {
-            case.name: find_kept_scan(translator, case, path)
+            case.name: find_kept_scan(translator, case, path, recorded=recorded)
             for case, path in zip(cases, paths, strict=True)
         }
         for scan in scans.values():

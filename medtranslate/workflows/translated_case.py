@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medtranslate.data.cases import Case
-from medtranslate.io import write_volume
+from medtranslate.io import sidecar_path, write_volume
 from medtranslate.workflows.deviation import describe_deviation, deviation_path
 from medtranslate.workflows.ensemble import describe_views
 from medtranslate.workflows.marking import DESCRIPTION, describe_mark
@@ -46,6 +46,12 @@ class TranslatedScan:
     warnings: tuple[str, ...] = ()
     deviation: Path | None = None
     how: str = ""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What was written as NIfTI: volumes and their sidecars."""
+        volumes = [path for path in (self.output, self.deviation) if path is not None]
+        return tuple(file for path in volumes for file in (path, sidecar_path(path)))
 
 
 def tell_failed(case: Case, why: str) -> TranslatedScan:

@@ -17,7 +17,8 @@ from medtranslate.manifest import (
     describe_key,
     read_manifest,
 )
-from medtranslate.manifest.outputs import hash_scan, take_snapshot
+from medtranslate.manifest.files import hash_scan
+from medtranslate.manifest.outputs import take_snapshot
 from medtranslate.provenance import hash_file
 from medtranslate.workflows.checks import Check, compare_hashes
 from medtranslate.workflows.marking import DESCRIPTION

@@ -1,5 +1,7 @@
 """One run a folder."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -7,7 +9,8 @@ import sys
 
 import pytest
 
-from medtranslate.errors import ConfigError
+from medtranslate.errors import ConfigError, VolumeWriteError
+from medtranslate.io.atomic import write_text
 from medtranslate.io.locking import LOCK_FILE, lock_folder
 
 
@@ -18,6 +21,7 @@ def names_in(folder):
 HOLDER = """
 import sys, time
 from pathlib import Path
+from medtranslate.io.atomic import write_text
 from medtranslate.io.locking import lock_folder
 with lock_folder(Path(sys.argv[1])):
     print("locked", flush=True)
@@ -73,3 +77,38 @@ def test_the_folder_is_as_before_when_nothing_was_written(tmp_path, caplog):
 def test_two_blocks_of_one_process_exclude_each_other(tmp_path):
     with lock_folder(tmp_path), pytest.raises(ConfigError, match=f"process {os.getpid()} on"):
         lock_folder(tmp_path).__enter__()
+
+
+@pytest.fixture(params=[errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL])
+def without_locks(request, monkeypatch):
+    """A file system that cannot lock."""
+
+    def refuse(*_):
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+def test_where_nothing_can_be_locked_nobody_is_kept_out_and_that_is_told(
+    without_locks, tmp_path, caplog
+):
+    with lock_folder(tmp_path / "run"):
+        write_text(tmp_path / "run" / "a", "written")
+        assert len(caplog.records) == 1
+        assert "nobody is kept out" in caplog.text
+        with lock_folder(tmp_path / "run"):
+            pass
+
+    assert names_in(tmp_path / "run") == ["a"]
+
+
+def test_a_lock_that_fails_otherwise_is_told(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with (
+        pytest.raises(VolumeWriteError, match="cannot be written .Input/output error"),
+        lock_folder(tmp_path / "run"),
+    ):
+        pass

@@ -9,6 +9,7 @@ import torch
 
 from medtranslate.checkpoint import load_model, load_newest_checkpoint, save_checkpoint
 from medtranslate.errors import VolumeWriteError
+from medtranslate.io.atomic import append_text
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.train import train
 
@@ -46,6 +47,17 @@ def test_a_checkpoint_that_does_not_fit_leaves_those_before(small_disk):
     assert [path.name for path in small_disk.iterdir() if "tmp" in path.name] == []
 
 
+def test_a_row_that_does_not_fit_leaves_the_table_whole(small_disk):
+    table = small_disk / "metrics.csv"
+    table.write_text("step,loss\n")
+    fill(small_disk)
+
+    with pytest.raises(VolumeWriteError, match=f"{FULL}; what it held before is whole"):
+        append_text(table, "1," + "2" * 10_000 + "\n")
+
+    assert table.read_text() == "step,loss\n"
+
+
 class _FillsAt(NoProgress):
     """Fills the disk when the training has taken a number of steps."""
 
@@ -61,8 +73,6 @@ class _FillsAt(NoProgress):
             self.ballast = fill(self._disk)
 
 
-# The thread that writes TensorBoard events dies of the full disk too, and says so by itself.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_training_that_filled_the_disk_goes_on_to_the_same_weights(
     small_disk, cohort, make_pipeline, tmp_path
 ):
@@ -72,7 +82,7 @@ def test_a_training_that_filled_the_disk_goes_on_to_the_same_weights(
     train(pipeline, [cohort], tmp_path / "whole", cache=tmp_path / "cache")
     filling = _FillsAt(small_disk, 3)
 
-    with pytest.raises(VolumeWriteError, match="the disk is full"):
+    with pytest.raises(VolumeWriteError, match=FULL):
         train(pipeline, [cohort], small_disk / "run", cache=tmp_path / "cache", progress=filling)
     assert list((small_disk / "run").rglob(".*")) == []
     filling.ballast.unlink()

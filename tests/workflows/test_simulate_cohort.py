@@ -235,3 +235,26 @@ def test_a_worker_process_killed_in_the_middle_costs_nobody(foreseeing, dataset,
     assert [person.rows for person in there.people] == [person.rows for person in here.people]
     assert set(states(tmp_path / "there").values()) == {"done"}
     assert list((tmp_path / "there").rglob(".*")) == []
+
+
+class _StopsAfterOne(NoProgress):
+    """Is asked to stop when one person is there."""
+
+    def update(self, done, note=""):
+        if done == 1:
+            raise KeyboardInterrupt
+
+
+def test_who_was_simulated_before_a_stop_is_kept_and_signed(foreseeing, dataset, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        simulate_cohort(
+            foreseeing, [dataset], HALF_YEAR, tmp_path / "out", progress=_StopsAfterOne()
+        )
+    (tmp_path / "out" / "theirs.txt").write_text("put there by somebody")
+    result = simulate_cohort(foreseeing, [dataset], HALF_YEAR, tmp_path / "out")
+
+    assert [person.kept for person in result.people] == [True, False, False]
+    broken = [
+        check.case for check in check_manifest(tmp_path / "out", signer=None) if not check.holds
+    ]
+    assert broken == ["theirs.txt"]

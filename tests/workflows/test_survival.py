@@ -20,6 +20,8 @@ from medtranslate.pipeline import Pipeline
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.train import train
+from medtranslate.workflows.translate import translate
+from medtranslate.workflows.verify import verify
 
 # Children are forked from a server that has imported the heavy libraries once.
 FORKING = multiprocessing.get_context("forkserver")
@@ -156,6 +158,7 @@ def test_killed_at_random_it_ends_with_the_same_weights(
         finish(train, pipeline, cohort, out)
         assert_same_weights(uninterrupted, out)
         assert list(out.rglob(".*")) == []
+        assert verify(out).holds
 
 
 @pytest.mark.slow
@@ -181,6 +184,7 @@ def test_a_whole_run_killed_in_every_stage_ends_with_the_same_scores(
     assert tables[0] == tables[1]
     assert min(kills[stage] for stage in ("train", "translate", "score")) >= 1, kills
     assert kills.total() - kills[""] >= 8, kills
+    assert verify(parts).holds
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -197,6 +201,36 @@ def test_asked_to_stop_it_saves_and_goes_on_to_the_same_weights(
     assert 2 <= load_newest_checkpoint(out / "checkpoints")[0] < 12
     train(pipeline, [cohort], out, resume=True)
     assert_same_weights(uninterrupted, out)
+    assert verify(out).holds
+
+
+def stop_halfway(number, trained, cohort, folder):
+    """Translate until a scan is there, then send a signal; the folder where that came in time."""
+    for attempt in range(20):
+        out = folder / f"attempt{attempt}"
+        process = FORKING.Process(target=translate, args=(trained, [cohort], out))
+        process.start()
+        while not any(out.glob("status/*.json")) and process.exitcode is None:
+            time.sleep(0.002)
+        os.kill(process.pid, number)
+        process.join()
+        if not (out / "manifest.json").exists():
+            return out
+    pytest.fail("each time all scans were there before the signal came")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_translation_that_was_stopped_is_finished_by_the_next_call_and_verifies(
+    number, trained, cohort, tmp_path
+):
+    out = stop_halfway(number, trained, cohort, tmp_path)
+    check_whole(out)
+
+    result = translate(trained, [cohort], out)
+
+    assert any(scan.kept for scan in result.scans)
+    assert [check for check in verify(out).checks if not check.holds] == []
+    assert list(out.rglob(".*.tmp")) == []
 
 
 def test_a_second_run_into_the_folder_is_refused(cohort, make_pipeline, tmp_path):
