@@ -1,6 +1,7 @@
 """DICOM over TLS on loopback, with certificates made here."""
 
 import contextlib
+import gc
 import logging
 import socket
 import ssl
@@ -25,6 +26,13 @@ from ...certificates import Authority
 
 # pynetdicom leaves the closing of a connection that the other side has cut to Python.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def left_to_python():
+    """What pynetdicom leaves open is closed here, not in a later test that takes it for a fault."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
