@@ -254,16 +254,16 @@ def test_the_deviation_is_written_beside_the_prediction_and_says_how_to_use_it(
 def test_what_is_kept_is_what_would_be_made(make_leaning, cohort, tmp_path, then):
     plain = make_leaning()
     uncertain = add_uncertainty(plain)
-    out = tmp_path / "out.nii.gz"
+    out = tmp_path / "out"
     cases = collect_cases(plain, [t1w(cohort, "04")])
-    translate_cases(uncertain, cases, out)
+    made = translate_cases(uncertain, cases, out).scans[0].output
     if then == "without its deviation":
-        deviation_path(out).unlink()
+        deviation_path(made).unlink()
 
     again = translate_cases(plain if then == "plain" else uncertain, cases, out, keep=True)
 
     assert again.scans[0].kept is (then == "uncertain")
-    assert deviation_path(out).exists() is (then != "plain")
+    assert deviation_path(made).exists() is (then != "plain")
     assert (again.scans[0].deviation is None) is (then == "plain")
 
 
