@@ -279,11 +279,11 @@ def _tell_why(whole: float, needed: float, limit: float) -> str:
     """What the whole volume and the windows need, and what may be used, all in bytes."""
     allowing = math.ceil(whole / 1e8) / 10
     told = (
-        f"the whole volume needs about {whole / 1e9:.2g} GB and {limit / 1e9:.2g} GB may be used;"
+        f"the whole volume needs about {whole / 1e9:.3g} GB and {limit / 1e9:.3g} GB may be used;"
         f" --memory {allowing:g}G would allow it"
     )
     if needed > limit:
-        told += f". Even the smallest windows need more than may be used: {needed / 1e9:.2g} GB"
+        told += f". Even the smallest windows need more than may be used: {needed / 1e9:.3g} GB"
     return told
 
 

@@ -273,8 +273,10 @@ def test_the_plan_says_why_there_are_windows_and_what_memory_would_do_without():
     asked = plan_inference(shape, settings=settings(window=(48, 48, 48)), **values)
 
     assert short.why == (
-        "the whole volume needs about 3.7 GB and 1.5 GB may be used; --memory 3.8G would allow it"
+        "the whole volume needs about 3.73 GB and 1.5 GB may be used; --memory 3.8G would allow it"
     )
+    large = plan_inference((512, 512, 608), settings=settings(memory_gb=128), **values)
+    assert "needs about 159 GB and 128 GB may be used" in large.why
     assert (whole.window, whole.why) == (None, "")
     assert asked.why == "as inference.window says"
 
@@ -288,4 +290,4 @@ def test_a_budget_that_the_smallest_windows_do_not_keep_to_is_told():
 
     assert kept.window == broken.window == (48, 48, 48)
     assert "smallest" not in kept.why
-    assert "Even the smallest windows need more than may be used: 0.13 GB" in broken.why
+    assert "Even the smallest windows need more than may be used: 0.132 GB" in broken.why
