@@ -12,16 +12,16 @@ from torch import Tensor
 from medtranslate.data.patches import TrainingCase
 from medtranslate.io.atomic import describe_failure
 
-_MASKS = ("mask",)
+_LARGEST = float(np.finfo(np.float16).max)
 
 
 def spill(image: Tensor, folder: Path, *, kind: type[np.generic] = np.float16) -> Tensor:
     """An image whose memory the system may take back, for it can read it again.
 
     Args:
-        image: On the CPU; finite.
+        image: On the CPU; finite. What lies beyond ±65,504, as no tissue does, becomes that.
         folder: Where the file is made; it must exist.
-        kind: What is stored. float16 keeps 11 bits, up to 65,504.
+        kind: What is stored. float16 keeps 11 bits.
 
     Returns:
         Same shape, ``kind``.
@@ -29,7 +29,7 @@ def spill(image: Tensor, folder: Path, *, kind: type[np.generic] = np.float16) -
     Raises:
         VolumeWriteError: If the folder cannot be written to or the disk is full.
     """
-    stored = image.numpy().astype(kind)
+    stored = np.clip(image.numpy(), -_LARGEST, _LARGEST).astype(kind)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             # Written, not stored through the map: a full disk would end the process there.
@@ -49,7 +49,7 @@ def spill_case(case: TrainingCase, folder: Path) -> TrainingCase:
     """
     return case.with_images(
         {
-            key: spill(image, folder, kind=np.uint8 if key in _MASKS else np.float16)
+            key: spill(image, folder, kind=np.uint8 if key == "mask" else np.float16)
             for key, image in case.images.items()
         }
     )

@@ -30,6 +30,12 @@ def test_a_spilled_image_is_the_image_in_half_precision(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_broken_voxel_stays_finite(tmp_path):
+    spilled = spill(torch.tensor([1e6, -1e6, 0.5]), tmp_path)
+
+    assert spilled.tolist() == [65504.0, -65504.0, 0.5]
+
+
 def test_memory_need_not_hold_it(tmp_path):
     image = torch.rand(1, 256, 256, 256)
     before = _anonymous_mb()
