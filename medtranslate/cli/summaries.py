@@ -129,32 +129,43 @@ def show_translation(translation: Translation, *, watermark_key: Path | None = N
 
 
 def show_validation(validation: Validation) -> Outcome:
-    """The headline table and where the report lies."""
-    return Outcome(validation.to_json(), tuple(_validation_parts(validation)))
+    """The headline table, who could not be scored and why, and where the report lies."""
+    parts = (*_unscored_parts(validation), *_validation_parts(validation))
+    return Outcome(validation.to_json(), parts, _code_of(validation, ()))
 
 
 def show_cohort_validation(result: CohortValidation) -> Outcome:
-    """The headline table, and who could not be translated and why; exit 3 if anybody."""
+    """The headline table, and who was not translated or scored and why; exit 3 if anybody."""
     failed = result.translation.failed
     parts: list[RenderableType] = [_failure_table(failed)] if failed else []
+    parts += _unscored_parts(result.validation)
     parts += _computation_lines(result.translation)
     data = {**result.validation.to_json(), "translation": result.translation.to_json()}
-    code = ExitCode.PARTLY if failed else ExitCode.DONE
+    code = _code_of(result.validation, failed)
     return Outcome(data, (*parts, *_validation_parts(result.validation)), code)
+
+
+def _unscored_parts(validation: Validation) -> list[RenderableType]:
+    unscored = validation.unscored
+    return [tabulate_reasons("Not scored", "case", unscored)] if unscored else []
+
+
+def _code_of(validation: Validation, failed: Sequence[TranslatedScan]) -> ExitCode:
+    return ExitCode.PARTLY if failed or validation.unscored else ExitCode.DONE
 
 
 def show_run(result: RunResult) -> Outcome:
     """The headline table, what could not be translated, and where everything lies."""
     how = [] if result.translation is None else _computation_lines(result.translation)
     parts = [*how, *_run_parts(result.failed, result.validation, result.folder)]
-    code = ExitCode.PARTLY if result.failed else ExitCode.DONE
+    code = _code_of(result.validation, result.failed)
     return Outcome(result.to_json(), tuple(parts), code)
 
 
 def show_cross_validation(result: CrossValidation) -> Outcome:
     """The headline table over all folds, what could not be translated, and where it lies."""
     parts = _run_parts(result.failed, result.validation, result.folder)
-    code = ExitCode.PARTLY if result.failed else ExitCode.DONE
+    code = _code_of(result.validation, result.failed)
     return Outcome(result.to_json(), tuple(parts), code)
 
 
@@ -162,6 +173,7 @@ def _run_parts(
     failed: Sequence[TranslatedScan], validation: Validation, folder: Path
 ) -> list[RenderableType]:
     parts: list[RenderableType] = [_failure_table(failed)] if failed else []
+    parts += _unscored_parts(validation)
     parts += _validation_parts(validation)
     parts.append(Text.assemble(("Run    ", "bold"), str(folder)))
     return parts

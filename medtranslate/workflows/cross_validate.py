@@ -29,7 +29,7 @@ from medtranslate.workflows.repeated import (
 )
 from medtranslate.workflows.run import RunResult, run_pipeline
 from medtranslate.workflows.run_scores import FOLDS_FILE, HASH_DIGITS, SPLIT_FILE, SPLIT_HASH_KEY
-from medtranslate.workflows.scored_case import ScoredCase
+from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 from medtranslate.workflows.train import open_run
 from medtranslate.workflows.translated_case import TranslatedScan
 from medtranslate.workflows.validate import Validation
@@ -213,15 +213,16 @@ def _read_hash(path: Path) -> object:
 def _score(
     pipeline: Pipeline,
     repeated: AbstractRepeated,
-    scored: Iterator[ScoredCase],
+    scored: Iterator[ScoredCase | UnscoredCase],
     details: EvaluationDetails,
     out: Path,
 ) -> Validation:
     """One evaluation over all runs. What belongs to one model is in the report of its run."""
     people: set[str] = set()
 
-    def note(case: ScoredCase) -> ScoredCase:
-        people.add(case.subject)
+    def note(case: ScoredCase | UnscoredCase) -> ScoredCase | UnscoredCase:
+        if isinstance(case, ScoredCase):
+            people.add(case.subject)
         return case
 
     summary = evaluate_cases(
@@ -230,6 +231,7 @@ def _score(
         out=out / "evaluation",
         details=details,
         analyses=[*repeated.choose_analyses(pipeline.evaluation.protocols), SeedSpread()],
+        all_or_none=False,
     )
     return Validation(summary, out / "evaluation" / "report.html", tuple(sorted(people)), ())
 
@@ -239,7 +241,7 @@ def _predict_repeats(
     repeats: Sequence[Repeat],
     runs: Sequence[RunResult],
     progress: Progress,
-) -> Iterator[ScoredCase]:
+) -> Iterator[ScoredCase | UnscoredCase]:
     """What each run's model predicted of the people it held out; one model in memory.
 
     A case that several seeds predict has one name for each; its person is the same, so that
@@ -248,8 +250,12 @@ def _predict_repeats(
     for repeat, run in zip(repeats, runs, strict=True):
         seed = repeat.facts.get(SEED_KEY)
         for case in repeated.predict(run, progress=progress):
-            name = case.name if seed is None else f"{case.name} seed {seed}"
-            yield replace(case, name=name, context={**case.context, **repeat.facts})
+            suffix = "" if seed is None else f" seed {seed}"
+            if isinstance(case, ScoredCase):
+                context = {**case.context, **repeat.facts}
+                yield replace(case, name=case.name + suffix, context=context)
+            else:
+                yield replace(case, case=case.case + suffix)
 
 
 def _describe(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,7 +35,7 @@ from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.pairing import Pair, find_labels, hash_pair, pair_paths
 from medtranslate.workflows.pairing_notes import show_name, tell_pairing
 from medtranslate.workflows.read_ahead import read_ahead
-from medtranslate.workflows.scored_case import ScoredCase
+from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 
 COPY_BASELINE = "copy of the source"
 SCALE_KEY = "IntensityScale"
@@ -50,27 +50,30 @@ _MASK_FOUND = (
 
 
 def evaluate_cases(
-    cases: Iterable[ScoredCase],
+    cases: Iterable[ScoredCase | UnscoredCase],
     *,
     protocol: Protocol,
     out: Path,
     details: EvaluationDetails | None = None,
     analyses: Sequence[AbstractAnalysis] = (),
+    all_or_none: bool = True,
 ) -> dict[str, Any]:
     """Score every case, then write the tables and ``report.html``.
 
     Cases are taken one at a time and not kept, so an iterator that reads them needs the memory of
-    one. Nothing is written unless every case could be scored.
+    one.
 
     Args:
-        cases: What to score.
+        cases: What to score, and what could not be made ready for it.
         protocol: The rule.
         out: Folder for ``slices.csv volumes.csv summary.json protocol.json report.html``.
         details: What the report says beside the scores.
         analyses: What else to look at; their parts of the report come in this order.
+        all_or_none: Whether a case that cannot be measured ends the work before anything is
+            written; else it is left out and told.
 
     Returns:
-        The content of ``summary.json``.
+        The content of ``summary.json``; its ``unscored`` says who was left out and why, if anybody.
 
     Raises:
         DatasetError: If there is no case, or one cannot be scored; names it.
@@ -82,10 +85,10 @@ def evaluate_cases(
     rows: list[ScoredPrediction] = []
     cohort: list[Mapping[str, str]] = []
     kinds: dict[tuple[bool, bool], str] = {}
+    unscored: list[UnscoredCase] = []
     with closing(PictureDrawer()) as drawer:
-        for case in cases:
+        for case, yardstick in _make_ready(cases, protocol, unscored, all_or_none=all_or_none):
             try:
-                yardstick = _prepare(case, protocol)
                 rows += _score(case, yardstick, analyses, drawer)
             except MedTranslateError as error:
                 raise type(error)(f"{case.name}: {error}") from error
@@ -93,14 +96,20 @@ def evaluate_cases(
             cohort.append({"case": case.name, "person": case.subject, **case.context})
         pictures = drawer.finish()
     if not rows:
-        raise DatasetError("there is no case to score")
+        raise DatasetError("\n  ".join(["there is no case to score", *_tell_unscored(unscored)]))
     _refuse_mixture(kinds)
     board = Scoreboard(tuple(rows), rows[0].method, any(is_ct for is_ct, _ in kinds), protocol)
     found_mask = _MASK_FOUND if any(computed for _, computed in kinds) else _MASK_GIVEN
-    details = replace(details, cohort=details.cohort or cohort, mask=details.mask or found_mask)
+    details = replace(
+        details,
+        cohort=details.cohort or cohort,
+        mask=details.mask or found_mask,
+        notes=[*details.notes, *(f"Not scored: {told}." for told in _tell_unscored(unscored))],
+    )
     findings = {analysis.name: analysis.finish(board) for analysis in analyses}
     told = {name: one for name, one in findings.items() if one is not None}
-    return _write(out, board, details, pictures, told)
+    summary = {"unscored": [asdict(one) for one in unscored]} if unscored else {}
+    return _write(out, board, details, pictures, told, summary)
 
 
 def evaluate_paths(
@@ -224,6 +233,32 @@ def _is_solid(region: np.ndarray) -> bool:
     return bool(np.count_nonzero(inner) > _SOLID_SHARE * np.count_nonzero(region))
 
 
+def _make_ready(
+    cases: Iterable[ScoredCase | UnscoredCase],
+    protocol: Protocol,
+    unscored: list[UnscoredCase],
+    *,
+    all_or_none: bool,
+) -> Iterator[tuple[ScoredCase, Yardstick]]:
+    """Each case and what it is measured by; what cannot be measured goes to ``unscored``."""
+    for case in cases:
+        if isinstance(case, UnscoredCase):
+            unscored.append(case)
+            continue
+        try:
+            yardstick = _prepare(case, protocol)
+        except MedTranslateError as error:
+            if all_or_none:
+                raise type(error)(f"{case.name}: {error}") from error
+            unscored.append(UnscoredCase(case.name, str(error)))
+        else:
+            yield case, yardstick
+
+
+def _tell_unscored(unscored: Sequence[UnscoredCase]) -> list[str]:
+    return [f"{one.case} ({one.why.rstrip('.')})" for one in unscored]
+
+
 def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:
     if not case.predictions:
         raise DatasetError("there is no prediction to score")
@@ -271,6 +306,7 @@ def _write(
     details: EvaluationDetails,
     pictures: Mapping[str, CasePictures],
     findings: Mapping[str, Findings],
+    further: Mapping[str, Any],
 ) -> dict[str, Any]:
     words = dict(board.protocol.describe(is_ct=board.is_ct, mask=details.mask))
     fingerprint = board.protocol.fingerprint
@@ -287,6 +323,7 @@ def _write(
         "split": dict(details.split),
         **board.to_json(),
         **{name: dict(found.summary) for name, found in findings.items()},
+        **further,
     }
     sections = [found.section for found in findings.values()]
     if details.checklist == "claim":

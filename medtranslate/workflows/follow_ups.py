@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,9 @@ from medtranslate.workflows.expectations import expect
 from medtranslate.workflows.forecaster import AnyForesight, Forecaster, NativeFuture
 from medtranslate.workflows.held_out import describe_validation, refuse_seen_scan
 from medtranslate.workflows.progress import Progress
-from medtranslate.workflows.scored_case import Followed, ScoredCase
-from medtranslate.workflows.validate import Validation
+from medtranslate.workflows.scored_case import Followed, ScoredCase, UnscoredCase
+from medtranslate.workflows.scored_each import make_each
+from medtranslate.workflows.validate import Validation, find_scored
 from medtranslate.workflows.validation_choices import ValidationChoices
 
 
@@ -81,10 +83,10 @@ def score_follow_ups(
             asked.protocols if choices.protocols is None else choices.protocols,
             perceptual=choices.perceptual,
         ),
+        all_or_none=False,
     )
-    people = tuple(sorted({case.subject for case in cases}))
     refused = () if choices.even_though_seen else tuple(seen)
-    return Validation(summary, out / "report.html", people, refused)
+    return Validation(summary, out / "report.html", find_scored(cases, summary), refused)
 
 
 def make_follow_up_protocol(pipeline: Pipeline) -> Protocol:
@@ -143,7 +145,7 @@ def simulate_follow_ups(
     trend: bool,
     refuse_seen: bool = True,
     progress: Progress,
-) -> Iterator[ScoredCase]:
+) -> Iterator[ScoredCase | UnscoredCase]:
     """One case at a time: the model and its baselines on the baseline scan's own grid.
 
     Args:
@@ -155,15 +157,18 @@ def simulate_follow_ups(
         refuse_seen: Refuse scans that the model was trained on, whatever they are called.
         progress: Told how far things are.
     """
-    progress.stage("score", len(cases))
-    for number, case in enumerate(cases):
-        progress.update(number, case.name)
-        prepared = _prepare(forecaster.pipeline, case)
-        if refuse_seen:
-            refuse_seen_scan(case, prepared, [forecaster.model])
+
+    def predict(case: Case, prepared: Prepared) -> ScoredCase:
         scored = _score(forecaster, case, pairs[case.name], prepared, trend=trend)
-        yield replace(scored, participant=participants.get(case.subject, {}))
-    progress.update(len(cases))
+        return replace(scored, participant=participants.get(case.subject, {}))
+
+    return make_each(
+        cases,
+        prepare=partial(_prepare, forecaster.pipeline),
+        check=partial(refuse_seen_scan, models=[forecaster.model] if refuse_seen else []),
+        predict=predict,
+        progress=progress,
+    )
 
 
 def _prepare(pipeline: Pipeline, case: Case) -> Prepared:

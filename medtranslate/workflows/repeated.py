@@ -24,7 +24,7 @@ from medtranslate.workflows.forecaster import load_forecaster
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.run import RunResult
-from medtranslate.workflows.scored_case import ScoredCase
+from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 from medtranslate.workflows.validate import describe_evaluation, make_protocol, predict_cases
 
 Participants = Mapping[str, Mapping[str, str]]
@@ -46,7 +46,7 @@ class AbstractRepeated(ABC):
         """What to look at beside the scores; nothing that belongs to one model."""
 
     @abstractmethod
-    def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase]:
+    def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase | UnscoredCase]:
         """The cases that a run held out, one at a time, to score."""
 
 
@@ -78,7 +78,7 @@ class RepeatedContrasts(AbstractRepeated):
         """Regions, sharpness, dose and alignment too."""
         return choose_analyses(protocols=protocols, thorough=True)
 
-    def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase]:
+    def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase | UnscoredCase]:
         """The scans that a run has written."""
         scans = () if run.translation is None else run.translation.scans
         written = {scan.case: scan.output for scan in scans if scan.output is not None}
@@ -125,7 +125,7 @@ class RepeatedFollowUps(AbstractRepeated):
         """Change, its spread and its consistency too."""
         return choose_follow_up_analyses(protocols)
 
-    def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase]:
+    def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase | UnscoredCase]:
         """Simulated follow-ups; baselines are the same whichever run held a person out."""
         held_out = [case for case in self._cases if case.subject in run.validation.scored]
         return simulate_follow_ups(

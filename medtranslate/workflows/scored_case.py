@@ -70,6 +70,19 @@ class Followed:
     drawn: DrawnFutures | None = None
 
 
+@dataclass(frozen=True)
+class UnscoredCase:
+    """A case that could not be scored.
+
+    Attributes:
+        case: Its name, as in the tables.
+        why: One line.
+    """
+
+    case: str
+    why: str
+
+
 @dataclass(frozen=True, eq=False)
 class ScoredCase:
     """One case to score.

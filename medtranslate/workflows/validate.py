@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
-from medtranslate.workflows.scored_case import ScoredCase
+from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
+from medtranslate.workflows.scored_each import make_each
 from medtranslate.workflows.validation_choices import ValidationChoices
 from medtranslate.workflows.window_cells import find_cells, read_plan
 
@@ -63,6 +65,11 @@ class Validation:
     scored: tuple[str, ...]
     refused: tuple[str, ...]
 
+    @property
+    def unscored(self) -> tuple[tuple[str, str], ...]:
+        """Cases that could not be scored, and why."""
+        return tuple((one["case"], one["why"]) for one in self.summary.get("unscored", ()))
+
     def to_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
@@ -70,6 +77,7 @@ class Validation:
             "report": str(self.report),
             "scored": list(self.scored),
             "refused": list(self.refused),
+            "unscored": [{"case": case, "why": why} for case, why in self.unscored],
         }
 
 
@@ -211,10 +219,16 @@ def score_cases(
             ),
             *further,
         ],
+        all_or_none=False,
     )
-    people = tuple(sorted({case.subject for case in cases}))
     refused = () if choices.even_though_seen else tuple(seen)
-    return Validation(summary, out / "report.html", people, refused)
+    return Validation(summary, out / "report.html", find_scored(cases, summary), refused)
+
+
+def find_scored(cases: Sequence[Case], summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of these cases the people whom a summary of scores holds."""
+    scored = {row["case"] for row in summary["per_case"]}
+    return tuple(sorted({case.subject for case in cases if case.name in scored}))
 
 
 def _look_further(
@@ -253,7 +267,7 @@ def predict_cases(
     participants: Mapping[str, Mapping[str, str]] | None,
     refuse_seen: bool = True,
     progress: Progress,
-) -> Iterator[ScoredCase]:
+) -> Iterator[ScoredCase | UnscoredCase]:
     """One case at a time: the model and its baselines on the source's own grid.
 
     Args:
@@ -264,17 +278,20 @@ def predict_cases(
         refuse_seen: Refuse scans that the model was trained on, whatever they are called.
         progress: Told how far things are.
     """
-    progress.stage("score", len(cases))
-    models = [one.model for one in (translator, *translator.companions)]
-    for number, case in enumerate(cases):
-        progress.update(number, case.name)
-        prepared = translator.prepare(case)
-        if refuse_seen:
-            refuse_seen_scan(case, prepared, models)
+    models = [one.model for one in (translator, *translator.companions)] if refuse_seen else []
+
+    def predict(case: Case, prepared: Prepared) -> ScoredCase:
         written = None if predictions is None else predictions[case.name]
         scored = _scored_case(translator, case, prepared, written)
-        yield replace(scored, participant=(participants or {}).get(case.subject, {}))
-    progress.update(len(cases))
+        return replace(scored, participant=(participants or {}).get(case.subject, {}))
+
+    return make_each(
+        cases,
+        prepare=translator.prepare,
+        check=partial(refuse_seen_scan, models=models),
+        predict=predict,
+        progress=progress,
+    )
 
 
 def _scored_case(

@@ -9,9 +9,12 @@ import shutil
 import pytest
 
 from medtranslate.checkpoint import load_model
-from medtranslate.errors import ConfigError
+from medtranslate.cli.output import ExitCode
+from medtranslate.cli.summaries import show_cross_validation, show_run
+from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.pipeline import read_pipeline
 from medtranslate.workflows import run as run_module
+from medtranslate.workflows import validate as validate_module
 from medtranslate.workflows.cross_validate import cross_validate, list_repeats
 
 EVERYBODY = {f"toy/{n:02d}" for n in range(1, 6)}
@@ -62,6 +65,29 @@ def test_the_common_scores_are_those_of_the_folds(finished):
     summary = finished.validation.summary
     assert summary["metrics"]["psnr"]["mean"] == pytest.approx(sum(psnr) / 5)
     assert summary["n"] == 5
+
+
+def test_who_cannot_be_scored_is_told_and_the_others_are_scored(
+    finished, people, make_pipeline, tmp_path, monkeypatch
+):
+    made = validate_module._scored_case
+
+    def make_but_one(translator, case, *others):
+        if case.subject == "toy/04":
+            raise DatasetError("cannot be registered")
+        return made(translator, case, *others)
+
+    monkeypatch.setattr(validate_module, "_scored_case", make_but_one)
+
+    result = cross_validate(make_pipeline(**SETTINGS), [people], tmp_path / "cv")
+
+    assert result.validation.scored == tuple(sorted(EVERYBODY - {"toy/04"}))
+    assert result.validation.unscored == (("toy_04", "cannot be registered"),)
+    assert show_cross_validation(result).code is ExitCode.PARTLY
+    assert [show_run(fold).code for fold in result.folds].count(ExitCode.PARTLY) == 1
+    before = rows_of(finished.folder / "evaluation" / "volumes.csv")
+    del before["toy_04"]
+    assert rows_of(result.folder / "evaluation" / "volumes.csv") == before
 
 
 def test_the_report_says_that_everybody_was_held_out_once(finished):

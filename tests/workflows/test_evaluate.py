@@ -23,11 +23,11 @@ from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows import case_pictures
 from medtranslate.workflows.evaluate import (
     COPY_BASELINE,
-    ScoredCase,
     evaluate_cases,
     evaluate_paths,
     find_foreground,
 )
+from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 
 from ..io.dicom.conftest import truth, write_series  # noqa: F401
 
@@ -161,12 +161,31 @@ def test_the_protocol_file_holds_numbers_words_and_fingerprint(tmp_path, make_ca
     assert Protocol.model_validate_json(json.dumps(found["numbers"])) == QUICK
 
 
+def break_grid(case):
+    moved = case.reference.geometry.affine.copy()
+    moved[0, 3] += 1.0
+    elsewhere = Volume(case.reference.array, Geometry(case.reference.geometry.shape, moved))
+    return replace(case, predictions=dict(case.predictions) | {"cgan": (elsewhere, None)})
+
+
+def test_cases_that_cannot_be_measured_may_be_left_out_and_told(tmp_path, make_cases):
+    good, bad, _ = make_cases(3)
+    unread = UnscoredCase("cohort_02", "is no scan")
+
+    summary = evaluate_cases(
+        [break_grid(bad), unread, good], protocol=QUICK, out=tmp_path, all_or_none=False
+    )
+
+    assert [row["case"] for row in summary["per_case"]] == ["cohort_00"]
+    assert [one["case"] for one in summary["unscored"]] == ["cohort_01", "cohort_02"]
+    assert "different grids" in summary["unscored"][0]["why"]
+    assert "Not scored: cohort_02 (is no scan)." in summary["notes"]
+    assert json.loads((tmp_path / "summary.json").read_text())["unscored"] == summary["unscored"]
+
+
 def test_a_case_that_cannot_be_scored_is_named_and_nothing_is_written(tmp_path, make_cases):
     good, bad = make_cases(2)
-    moved = bad.reference.geometry.affine.copy()
-    moved[0, 3] += 1.0
-    elsewhere = Volume(bad.reference.array, Geometry(bad.reference.geometry.shape, moved))
-    broken = replace(bad, predictions=dict(bad.predictions) | {"cgan": (elsewhere, None)})
+    broken = break_grid(bad)
 
     with pytest.raises(GeometryError, match=r"cohort_01: .*different grids.*1\.00 mm"):
         evaluate_cases([good, broken], protocol=QUICK, out=tmp_path / "out")

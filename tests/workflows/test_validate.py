@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from medtranslate.checkpoint import load_model, save_model
+from medtranslate.cli.output import ExitCode
+from medtranslate.cli.summaries import show_validation
 from medtranslate.data.cases import find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import CheckpointError, ConfigError, DatasetError
@@ -249,3 +251,42 @@ def test_the_pipeline_may_ask_for_the_audit(trained, cohort, make_pipeline, tmp_
     result = score_cases(translator, [c for c in cases if c.subject == "toy/05"], tmp_path)
 
     assert "stress" in result.summary
+
+
+def break_target(cohort, folder, *people):
+    """A copy of the dataset in which the real scans of some are none."""
+    dataset = folder / "toy"
+    shutil.copytree(cohort, dataset)
+    for person in people:
+        (dataset / person / "anat" / f"{person}_T2w.nii.gz").write_bytes(b"no scan")
+    return dataset
+
+
+def test_who_cannot_be_scored_is_told_and_costs_nobody_else_his_scores(
+    validated, trained, cohort, tmp_path
+):
+    dataset = break_target(cohort, tmp_path, "sub-04")
+
+    result = validate(trained, [dataset], tmp_path / "out")
+
+    everybody = rows_of(validated[1] / "volumes.csv")
+    assert rows_of(tmp_path / "out" / "volumes.csv") == everybody[1:]
+    assert result.scored == ("toy/05",)
+    [(name, why)] = result.unscored
+    assert name == "toy_04"
+    assert "sub-04" not in why
+    shown = show_validation(result)
+    assert shown.code is ExitCode.PARTLY
+    assert "Not scored" in str(shown.shown[0].title)
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "Not scored: toy_04 (" in report
+    assert str(tmp_path) not in report
+
+
+def test_where_nobody_can_be_scored_each_reason_is_told(trained, cohort, tmp_path):
+    dataset = break_target(cohort, tmp_path, "sub-04", "sub-05")
+
+    with pytest.raises(DatasetError, match=r"no case to score\n  toy_04 \(.*\n  toy_05 \("):
+        validate(trained, [dataset], tmp_path / "out")
+
+    assert not (tmp_path / "out" / "summary.json").exists()

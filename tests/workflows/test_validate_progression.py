@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 
 from medtranslate.checkpoint import load_model
+from medtranslate.cli.output import ExitCode
+from medtranslate.cli.summaries import show_validation
 from medtranslate.data.visits import Visit, VisitPair
-from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.errors import ConfigError, DatasetError, VolumeReadError
 from medtranslate.io import read_volume
 from medtranslate.metrics.change_baselines import COHORT_CHANGE, LINEAR_TREND, NO_CHANGE
+from medtranslate.workflows import follow_ups
 from medtranslate.workflows.expectations import expect, prepare_earlier
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.validate_progression import follows_visits, validate_progression
@@ -86,6 +89,30 @@ def test_two_steps_of_motion_are_one_and_simulating_again_is_told_apart(validate
     assert float(rows["visits/09"]["again_mean"]) > float(rows["visits/09"]["field_mean"])
     assert 0.3 < float(rows["visits/09"]["again_dice"]) <= 1
     assert {float(row["reversals"]) for row in rows.values()} == {0}
+
+
+def test_who_cannot_be_followed_is_told_and_the_others_are_scored(
+    validated, foreseeing, visited, tmp_path, monkeypatch
+):
+    score = follow_ups._score
+
+    def score_but_one(forecaster, case, *others, **options):
+        if case.subject == "visits/09":
+            raise VolumeReadError(f"{case.target}: ends too early")
+        return score(forecaster, case, *others, **options)
+
+    monkeypatch.setattr(follow_ups, "_score", score_but_one)
+
+    result = validate_progression(
+        foreseeing, [visited], tmp_path, choices=ValidationChoices(protocols=())
+    )
+
+    assert result.scored == ("visits/10",)
+    [(name, why)] = result.unscored
+    assert why == "ends too early"
+    together = _read(validated / "volumes.csv")
+    assert _read(tmp_path / "volumes.csv") == [row for row in together if row["case"] != name]
+    assert show_validation(result).code is ExitCode.PARTLY
 
 
 def test_choices_for_models_of_contrasts_are_refused(foreseeing, visited, tmp_path):

@@ -1,0 +1,54 @@
+"""Held-out people made ready to be scored, one at a time; what fails with one stops no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from medtranslate.data.cases import Case
+from medtranslate.data.pseudonyms import hide_path
+from medtranslate.preprocess.preparation import Prepared
+from medtranslate.workflows.attempts import Failure, attempt
+from medtranslate.workflows.progress import Progress
+from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
+
+
+def make_each(
+    cases: Sequence[Case],
+    *,
+    prepare: Callable[[Case], Prepared],
+    check: Callable[[Case, Prepared], None],
+    predict: Callable[[Case, Prepared], ScoredCase],
+    progress: Progress,
+) -> Iterator[ScoredCase | UnscoredCase]:
+    """Prepare and predict every case when it is asked for.
+
+    Args:
+        cases: Held-out people.
+        prepare: Reads the scans of a case.
+        check: Refuses a case that nobody may score; what it raises ends everything.
+        predict: What there is to score of a prepared case.
+        progress: Told how far things are.
+
+    Yields:
+        The case or, in its place, why it cannot be scored; in words without a file's name.
+    """
+    progress.stage("score", len(cases))
+    for number, case in enumerate(cases):
+        progress.update(number, case.name)
+        made: ScoredCase | Failure
+        prepared = attempt(partial(prepare, case))
+        if isinstance(prepared, Failure):
+            made = prepared
+        else:
+            check(case, prepared)
+            made = attempt(partial(predict, case, prepared))
+        yield _tell(case, made) if isinstance(made, Failure) else made
+    progress.update(len(cases))
+
+
+def _tell(case: Case, failure: Failure) -> UnscoredCase:
+    why = failure.why
+    for path in (case.source, case.target):
+        why = why if path is None else hide_path(why, path, called=case.name)
+    return UnscoredCase(case.name, why.removeprefix(f"{case.name}: "))
