@@ -74,18 +74,20 @@ class Graph:
             "ENABLE_CPU_PINNING": False,  # or graphs that compute side by side share one core
         }
         self._shape: tuple[int, ...] = ()
+        self._turn = threading.Lock()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """Compute ``(n, c, i, j, k)``, without a copy if its memory is channels-last.
 
-        A new shape costs a compilation, which is kept until the next one.
+        A new shape costs a compilation, which is kept until the next one. Threads take turns.
         """
         laid = (inputs.movedim(1, -1) if self._channels_last else inputs).float().contiguous()
-        if laid.shape != self._shape:
-            self._model.reshape(list(laid.shape))
-            self._compiled = self._core.compile_model(self._model, "CPU", self._options)
-            self._shape = tuple(laid.shape)
-        return torch.from_numpy(self._compiled(laid.numpy())[0])
+        with self._turn:
+            if laid.shape != self._shape:
+                self._model.reshape(list(laid.shape))
+                self._compiled = self._core.compile_model(self._model, "CPU", self._options)
+                self._shape = tuple(laid.shape)
+            return torch.from_numpy(self._compiled(laid.numpy())[0])
 
 
 def _with_channels_last(model: openvino.Model) -> openvino.Model:

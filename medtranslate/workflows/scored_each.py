@@ -10,6 +10,7 @@ from medtranslate.data.pseudonyms import hide_path
 from medtranslate.preprocess.preparation import Prepared
 from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.progress import Progress
+from medtranslate.workflows.read_ahead import read_ahead
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 
 
@@ -21,7 +22,7 @@ def make_each(
     predict: Callable[[Case, Prepared], ScoredCase],
     progress: Progress,
 ) -> Iterator[ScoredCase | UnscoredCase]:
-    """Prepare and predict every case when it is asked for.
+    """Prepare and predict every case, the next one while the one before it is scored.
 
     Args:
         cases: Held-out people.
@@ -33,17 +34,19 @@ def make_each(
     Yields:
         The case or, in its place, why it cannot be scored; in words without a file's name.
     """
-    progress.stage("score", len(cases))
-    for number, case in enumerate(cases):
-        progress.update(number, case.name)
-        made: ScoredCase | Failure
+
+    def make(case: Case) -> ScoredCase | UnscoredCase:
         prepared = attempt(partial(prepare, case))
         if isinstance(prepared, Failure):
-            made = prepared
-        else:
-            check(case, prepared)
-            made = attempt(partial(predict, case, prepared))
-        yield _tell(case, made) if isinstance(made, Failure) else made
+            return _tell(case, prepared)
+        check(case, prepared)
+        made = attempt(partial(predict, case, prepared))
+        return _tell(case, made) if isinstance(made, Failure) else made
+
+    progress.stage("score", len(cases))
+    for number, (case, made) in enumerate(zip(cases, read_ahead(cases, make), strict=True)):
+        progress.update(number, case.name)
+        yield made
     progress.update(len(cases))
 
 

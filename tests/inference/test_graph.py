@@ -1,5 +1,7 @@
 """An exported network computes what torch computes, and is kept whole or made again."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -39,6 +41,18 @@ def test_the_order_of_the_memory_does_not_matter(memory_format, tmp_path):
 
     with torch.inference_mode():
         torch.testing.assert_close(graph(source), network(source), rtol=0, atol=1e-5)
+
+
+def test_threads_that_share_a_graph_take_turns(tmp_path):
+    network, sources = build_network(), [torch.rand(1, 1, n, 9, 8) for n in (12, 16, 20, 24)]
+    graph = Graph(export_graph(network, torch.rand(1, 1, 8, 8, 8), tmp_path), precision="fp32")
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(graph, sources * 8))
+
+    with torch.inference_mode():
+        for source, result in zip(sources * 8, found, strict=True):
+            torch.testing.assert_close(result, network(source), rtol=1e-4, atol=1e-5)
 
 
 def test_an_export_is_done_once_for_each_set_of_weights(tmp_path, monkeypatch):
