@@ -1,9 +1,6 @@
-"""The pictures of each case that the report may show, drawn while the next case is scored."""
+"""The pictures of a case that the report may show."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,44 +12,17 @@ from medtranslate.report.panels import cut_slice, fixed_window
 from medtranslate.workflows.scored_case import ScoredCase
 
 
-class PictureDrawer:
-    """Draws in a thread of its own, one case at a time, so that no more than two are in memory.
-
-    Which cases the report shows is known once all are scored, so every case is drawn.
-    """
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="pictures")
-        self._drawn: dict[str, Future[CasePictures]] = {}
-
-    def close(self) -> None:
-        """Wait for what is being drawn."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def draw(
-        self, case: ScoredCase, yardstick: Yardstick, prediction: np.ndarray, scores: CaseScores
-    ) -> None:
-        """Begin to draw a case once the one before it is done.
-
-        Args:
-            case: What was scored.
-            yardstick: Its reference, as scored.
-            prediction: Of the model, brought to the yardstick's unit, shape ``(i, j, k)``.
-            scores: Of that prediction.
-        """
-        for earlier in self._drawn.values():
-            earlier.result()
-        task = self._pool.submit(_take_pictures, case, yardstick, prediction, scores)
-        self._drawn[case.name] = task
-
-    def finish(self) -> Mapping[str, CasePictures]:
-        """The pictures by case, in the order they were begun."""
-        return {name: drawn.result() for name, drawn in self._drawn.items()}
-
-
-def _take_pictures(
+def take_pictures(
     case: ScoredCase, yardstick: Yardstick, prediction: np.ndarray, scores: CaseScores
 ) -> CasePictures:
+    """Draw a case. Which cases the report shows is known once all are scored, so all are drawn.
+
+    Args:
+        case: What was scored.
+        yardstick: Its reference, as scored.
+        prediction: Of the model, brought to the yardstick's unit, shape ``(i, j, k)``.
+        scores: Of that prediction.
+    """
     scored = [row for row in scores.slices if row.scored]
     fullest = max(scored, key=lambda row: (row.mask_voxels, -row.index))
     worst = min(scored, key=lambda row: (row.values["psnr"], row.index))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +16,8 @@ from medtranslate.io.atomic import write_text
 from medtranslate.io.documents import read_document
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
-from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
-from medtranslate.metrics.scoring import score_against
-from medtranslate.metrics.yardstick import Yardstick, make_yardstick, require_same_grid
-from medtranslate.preprocess.masks import find_head, find_nonzero
+from medtranslate.metrics.scoreboard import Scoreboard
+from medtranslate.metrics.yardstick import require_same_grid
 from medtranslate.provenance import describe_run, software_versions
 from medtranslate.report.build import CasePictures, build_report
 from medtranslate.report.checklist import claim_checklist
@@ -30,7 +27,8 @@ from medtranslate.report.wording import cautions, headline
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis, Findings
 from medtranslate.workflows.analyses.choose import choose_analyses
-from medtranslate.workflows.case_pictures import PictureDrawer
+from medtranslate.workflows.evidence import Evidence, look_at
+from medtranslate.workflows.foreground import find_foreground
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.pairing import Pair, find_labels, hash_pair, pair_paths
 from medtranslate.workflows.pairing_notes import show_name, tell_pairing
@@ -41,7 +39,6 @@ COPY_BASELINE = "copy of the source"
 SCALE_KEY = "IntensityScale"
 """Key of a prediction's sidecar under which its scale stands."""
 
-_SOLID_SHARE = 0.5
 _MASK_GIVEN = "given for each case"
 _MASK_FOUND = (
     "the foreground of the real scan: its voxels that are not 0 if the background is exactly 0, "
@@ -82,34 +79,33 @@ def evaluate_cases(
         VolumeWriteError: If ``out`` cannot be written to.
     """
     details = details or EvaluationDetails()
-    rows: list[ScoredPrediction] = []
-    cohort: list[Mapping[str, str]] = []
-    kinds: dict[tuple[bool, bool], str] = {}
+    blank = [analysis.begin() for analysis in analyses]
+    evidence: list[Evidence] = []
     unscored: list[UnscoredCase] = []
-    with closing(PictureDrawer()) as drawer:
-        for case, yardstick in _make_ready(cases, protocol, unscored, all_or_none=all_or_none):
-            try:
-                rows += _score(case, yardstick, analyses, drawer)
-            except MedTranslateError as error:
-                raise type(error)(f"{case.name}: {error}") from error
-            kinds[(yardstick.is_ct, case.mask is None)] = case.name
-            cohort.append({"case": case.name, "person": case.subject, **case.context})
-        pictures = drawer.finish()
-    if not rows:
+    for found in _look_at_each(cases, protocol, blank, all_or_none=all_or_none):
+        if isinstance(found, UnscoredCase):
+            unscored.append(found)
+            continue
+        evidence.append(found)
+        for analysis in analyses:
+            analysis.take(found.seen[analysis.name])
+    if not evidence:
         raise DatasetError("\n  ".join(["there is no case to score", *_tell_unscored(unscored)]))
-    _refuse_mixture(kinds)
-    board = Scoreboard(tuple(rows), rows[0].method, any(is_ct for is_ct, _ in kinds), protocol)
-    found_mask = _MASK_FOUND if any(computed for _, computed in kinds) else _MASK_GIVEN
+    _refuse_mixture(evidence)
+    rows = tuple(row for one in evidence for row in one.rows)
+    is_ct, masks_given = evidence[0].is_ct, all(one.mask_given for one in evidence)
+    board = Scoreboard(rows, rows[0].method, is_ct, protocol)
     details = replace(
         details,
-        cohort=details.cohort or cohort,
-        mask=details.mask or found_mask,
+        cohort=details.cohort or [one.facts for one in evidence],
+        mask=details.mask or (_MASK_GIVEN if masks_given else _MASK_FOUND),
         notes=[*details.notes, *(f"Not scored: {told}." for told in _tell_unscored(unscored))],
     )
     findings = {analysis.name: analysis.finish(board) for analysis in analyses}
     told = {name: one for name, one in findings.items() if one is not None}
-    summary = {"unscored": [asdict(one) for one in unscored]} if unscored else {}
-    return _write(out, board, details, pictures, told, summary)
+    pictures = {one.case: one.pictures for one in evidence}
+    left_out = {"unscored": [asdict(one) for one in unscored]} if unscored else {}
+    return _write(out, board, details, pictures, told, left_out)
 
 
 def evaluate_paths(
@@ -179,35 +175,6 @@ def evaluate_paths(
     return summary | {"unpaired": [path.name for path in pairing.unpaired]}
 
 
-def find_foreground(reference: Volume) -> np.ndarray:
-    """Where the patient is, from the real scan alone.
-
-    Voxels that are not 0 if they and the zeros form solid regions, as in skull-stripped scans;
-    else Otsu's threshold after smoothing, largest component, holes filled.
-
-    Args:
-        reference: One channel, any orientation.
-
-    Returns:
-        Boolean, shape ``(i, j, k)``.
-
-    Raises:
-        DatasetError: If nothing stands out, as in a constant image.
-    """
-    voxels, spacing = reference.voxels, reference.geometry.spacing
-    if _is_solid(voxels != 0) and _is_solid(voxels == 0):
-        return find_nonzero(voxels, spacing)
-    head = next(n for n, letter in enumerate(reference.geometry.orientation) if letter in "SI")
-    upright = np.moveaxis(voxels, head, 2)
-    order = [n for n in range(3) if n != head] + [head]
-    mask = find_head(upright, (spacing[order[0]], spacing[order[1]], spacing[order[2]]))
-    if not mask.any():
-        raise DatasetError(
-            "the reference has no foreground (is it constant?); give a mask, or check the file"
-        )
-    return np.moveaxis(mask, 2, head)
-
-
 def read_pair(reference: Path, prediction: Path) -> tuple[Volume, Volume]:
     """Read two files side by side; the prediction is of the modality that the reference names.
 
@@ -223,76 +190,32 @@ def read_pair(reference: Path, prediction: Path) -> tuple[Volume, Volume]:
         return next(read), next(read)
 
 
-def _is_solid(region: np.ndarray) -> bool:
-    """Whether most voxels of a region have only such neighbours; noise around 0 has not."""
-    inner = region.copy()
-    for axis in range(region.ndim):
-        eroded, along = np.moveaxis(inner, axis, 0), np.moveaxis(region, axis, 0)
-        eroded[1:] &= along[:-1]
-        eroded[:-1] &= along[1:]
-    return bool(np.count_nonzero(inner) > _SOLID_SHARE * np.count_nonzero(region))
-
-
-def _make_ready(
+def _look_at_each(
     cases: Iterable[ScoredCase | UnscoredCase],
     protocol: Protocol,
-    unscored: list[UnscoredCase],
+    analyses: Sequence[AbstractAnalysis],
     *,
     all_or_none: bool,
-) -> Iterator[tuple[ScoredCase, Yardstick]]:
-    """Each case and what it is measured by; what cannot be measured goes to ``unscored``."""
+) -> Iterator[Evidence | UnscoredCase]:
+    """What is seen of each case, or why it is not scored."""
     for case in cases:
         if isinstance(case, UnscoredCase):
-            unscored.append(case)
+            yield case
             continue
         try:
-            yardstick = _prepare(case, protocol)
+            yield look_at(case, protocol, analyses)
         except MedTranslateError as error:
             if all_or_none:
                 raise type(error)(f"{case.name}: {error}") from error
-            unscored.append(UnscoredCase(case.name, str(error)))
-        else:
-            yield case, yardstick
+            yield UnscoredCase(case.name, str(error))
 
 
 def _tell_unscored(unscored: Sequence[UnscoredCase]) -> list[str]:
     return [f"{one.case} ({one.why.rstrip('.')})" for one in unscored]
 
 
-def _prepare(case: ScoredCase, protocol: Protocol) -> Yardstick:
-    if not case.predictions:
-        raise DatasetError("there is no prediction to score")
-    for method, (prediction, _) in case.predictions.items():
-        require_same_grid(case.reference.geometry, prediction.geometry, what=method)
-    if case.source is not None:
-        require_same_grid(case.reference.geometry, case.source.geometry, what="source")
-    mask = find_foreground(case.reference) if case.mask is None else case.mask
-    return make_yardstick(case.reference, mask, protocol)
-
-
-def _score(
-    case: ScoredCase,
-    yardstick: Yardstick,
-    analyses: Sequence[AbstractAnalysis],
-    drawer: PictureDrawer,
-) -> list[ScoredPrediction]:
-    """Scores of every method; the model's slices are being drawn."""
-    brought = {
-        method: yardstick.bring(prediction.voxels, scale=scale)
-        for method, (prediction, scale) in case.predictions.items()
-    }
-    rows = [
-        ScoredPrediction(case.name, case.subject, method, score_against(yardstick, prediction))
-        for method, prediction in brought.items()
-    ]
-    drawer.draw(case, yardstick, next(iter(brought.values())), rows[0].scores)
-    for analysis in analyses:
-        analysis.add(case, yardstick, brought)
-    return rows
-
-
-def _refuse_mixture(kinds: Mapping[tuple[bool, bool], str]) -> None:
-    units = {is_ct: name for (is_ct, _), name in kinds.items()}
+def _refuse_mixture(evidence: Sequence[Evidence]) -> None:
+    units = {one.is_ct: one.case for one in evidence}
     if len(units) > 1:
         raise DatasetError(
             f"{units[True]} is CT in HU and {units[False]} is not; their errors have no common "

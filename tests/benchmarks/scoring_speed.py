@@ -30,7 +30,8 @@ from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
 from medtranslate.metrics.scoring import score_against
 from medtranslate.metrics.yardstick import make_yardstick
 from medtranslate.report.tables import write_tables
-from medtranslate.workflows.evaluate import evaluate_paths, find_foreground, read_pair
+from medtranslate.workflows.evaluate import evaluate_paths, read_pair
+from medtranslate.workflows.foreground import find_foreground
 
 
 def score_with_scikit_image(real: Path, synthetic: Path, out: Path) -> None:

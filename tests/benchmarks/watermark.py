@@ -36,7 +36,7 @@ from medtranslate.provenance import hash_bytes
 from medtranslate.volume import Volume
 from medtranslate.watermark import NEEDED_SCORE, WatermarkKey, add_watermark
 from medtranslate.watermark.detection import correlate, extract_signal
-from medtranslate.workflows.evaluate import find_foreground
+from medtranslate.workflows.foreground import find_foreground
 
 BACKGROUND = 0.0
 MIXED_DB = (25.0, 30.0)

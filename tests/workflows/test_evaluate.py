@@ -25,8 +25,8 @@ from medtranslate.workflows.evaluate import (
     COPY_BASELINE,
     evaluate_cases,
     evaluate_paths,
-    find_foreground,
 )
+from medtranslate.workflows.foreground import find_foreground
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 
 from ..io.dicom.conftest import truth, write_series  # noqa: F401

@@ -39,6 +39,8 @@ class AlignmentAnalysis(AbstractAnalysis):
     """Moves the model's prediction and the real scan a little, and scores both where they land."""
 
     name = "alignment"
+    gathered = ("_curves",)
+    kinds = (Displacement,)
 
     def __init__(self) -> None:
         self._curves: dict[str, dict[str, _Curve]] = {MODEL: {}, REAL: {}}

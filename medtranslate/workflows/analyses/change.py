@@ -56,6 +56,7 @@ class ChangeAnalysis(AbstractAnalysis):
     """Scores the change that every method predicts, in the scan and in the labelled region."""
 
     name = "change"
+    gathered = ("_tally",)
 
     def __init__(self) -> None:
         self._tally = Tally((), _COLUMNS)

@@ -39,6 +39,7 @@ class ConsistencyAnalysis(AbstractAnalysis):
     """Tabulates how far two steps of simulation are from one."""
 
     name = "consistency"
+    gathered = ("_tally",)
 
     def __init__(self) -> None:
         self._tally = Tally((), _COLUMNS)

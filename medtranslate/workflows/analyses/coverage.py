@@ -38,6 +38,7 @@ class Coverage(AbstractAnalysis):
     """
 
     name = "coverage"
+    gathered = ("_tally", "_by_case")
 
     def __init__(self, calibration: Calibration) -> None:
         self._calibration = calibration

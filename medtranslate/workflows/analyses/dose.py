@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
@@ -78,6 +79,8 @@ class DoseAnalysis(AbstractAnalysis):
     """
 
     name = "dose"
+    gathered = ("_tally", "_missed", "_worst")
+    kinds = (_DepthMaps,)
 
     def __init__(
         self, *, curves: Sequence[HuCurve] = CURVES, angles: Sequence[float] = GANTRY_ANGLES
@@ -125,6 +128,13 @@ class DoseAnalysis(AbstractAnalysis):
         if self._worst is None or size > self._worst.size_mm:
             limit = float(np.percentile(np.abs(seen), _SHOWN_PERCENTILE))
             self._worst = _DepthMaps(case, size, max(float(np.ceil(limit)), 1.0), maps)
+
+    def take(self, seen: Mapping[str, Any]) -> None:
+        """Of two worst cases the worse stays."""
+        before = self._worst
+        super().take(seen)
+        if before is not None and self._worst is not None:
+            self._worst = max(before, self._worst, key=lambda worst: worst.size_mm)
 
     def finish(self, board: Scoreboard) -> Findings | None:
         """Tables by measure, every case in ``dose.csv``; None without CT."""

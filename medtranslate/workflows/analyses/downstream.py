@@ -77,6 +77,8 @@ class DownstreamAnalysis(AbstractAnalysis):
     """
 
     name = "downstream"
+    gathered = ("_tally", "_methods", "_left_out", "_learned_from")
+    is_kept = False
 
     def __init__(self, task: DownstreamTask) -> None:
         self._task = task

@@ -44,6 +44,9 @@ class ErrorMaps(AbstractAnalysis):
     """Writes the synthetic series of each case with its errors, and lists them in the report."""
 
     name = "error_maps"
+    gathered = ("_written",)
+    kinds = (_Written,)
+    is_kept = False
 
     def __init__(
         self,

@@ -23,6 +23,8 @@ class Familiarity(AbstractAnalysis):
     """Collects how far each source lies outside the range of the training scans."""
 
     name = "familiarity"
+    gathered = ("_departures",)
+    kinds = (Departure,)
 
     def __init__(self) -> None:
         self._departures: dict[str, tuple[Departure, ...]] = {}

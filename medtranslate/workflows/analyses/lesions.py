@@ -17,7 +17,6 @@ from medtranslate.metrics.lesions import (
     VISIBLE_SHARE,
     InsertedLesion,
     RealLesion,
-    Region,
 )
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.statistics import Summary
@@ -66,13 +65,15 @@ class LesionAudit(AbstractAnalysis):
     """
 
     name = "lesions"
+    gathered = ("_inserted", "_real", "_notes")
+    kinds = (InsertionTrial, InsertedLesion, RealLesion)
 
     def __init__(self, model: Retranslation, radii_mm: Sequence[float] = RADII_MM) -> None:
         self._model = model
         self._radii_mm = tuple(radii_mm)
         self._contrast = CONTRASTS.get(model.modality, OTHER_CONTRAST)
         self._inserted: dict[str, InsertionTrial] = {}
-        self._real: dict[str, list[tuple[Region, RealLesion]]] = {}
+        self._real: dict[str, list[tuple[float, RealLesion]]] = {}  # mm3 and lesion
         self._notes: list[str] = []
 
     def add(
@@ -96,7 +97,7 @@ class LesionAudit(AbstractAnalysis):
         if trial is not None:
             self._inserted[case.name] = trial
         if real:
-            self._real[case.name] = real
+            self._real[case.name] = [(region.volume_mm3, lesion) for region, lesion in real]
 
     def _set_up(
         self, case: ScoredCase, yardstick: Yardstick, prediction: np.ndarray
@@ -173,11 +174,11 @@ class LesionAudit(AbstractAnalysis):
                     "false_lesions": trial.false_lesions,
                 }
         for case, lesions in self._real.items():
-            for region, lesion in lesions:
+            for volume_mm3, lesion in lesions:
                 yield {
                     "case": case,
                     "kind": "given",
-                    "volume_mm3": region.volume_mm3,
+                    "volume_mm3": volume_mm3,
                     "contrast_real": lesion.real,
                     "contrast_synthetic": lesion.synthetic,
                     "contrast_after_erasing": lesion.erased,
@@ -215,7 +216,7 @@ def _count_inserted(trials: Mapping[str, InsertionTrial]) -> _Rates:
     return rates
 
 
-def _count_real(audits: Mapping[str, Sequence[tuple[Region, RealLesion]]]) -> _Rates:
+def _count_real(audits: Mapping[str, Sequence[tuple[float, RealLesion]]]) -> _Rates:
     """Rates of each case over its lesions that are seen in the real scan."""
     measures: dict[str, Callable[[RealLesion], float]] = {
         "given: shown": lambda one: one.shown,
@@ -236,7 +237,7 @@ def _count_real(audits: Mapping[str, Sequence[tuple[Region, RealLesion]]]) -> _R
 def _table(
     summaries: Mapping[str, Summary],
     trials: Mapping[str, InsertionTrial],
-    audits: Mapping[str, Sequence[tuple[Region, RealLesion]]],
+    audits: Mapping[str, Sequence[tuple[float, RealLesion]]],
     board: Scoreboard,
 ) -> Table:
     inserted = sum(len(trial.lesions) for trial in trials.values())

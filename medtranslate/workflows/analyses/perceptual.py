@@ -32,6 +32,7 @@ class PerceptualAnalysis(AbstractAnalysis):
     """
 
     name = "perceptual"
+    gathered = ("_tally",)
 
     def __init__(self, weights: Path) -> None:
         self._network = load_feature_network(weights)

@@ -33,6 +33,7 @@ class RegionAnalysis(AbstractAnalysis):
     """Scores every method inside every region of a case."""
 
     name = "regions"
+    gathered = ("_scaled", "_hu", "_left_out")
 
     def __init__(self) -> None:
         self._scaled = Tally(("region",), _columns("scaled intensity", digits=4))

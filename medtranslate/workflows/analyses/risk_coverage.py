@@ -44,6 +44,8 @@ class RiskCoverage(AbstractAnalysis):
     """Error of what is left against the share of voxels, slices and people set aside."""
 
     name = "risk_coverage"
+    gathered = ("_curves", "_totals")
+    kinds = (_Curve,)
 
     def __init__(self) -> None:
         self._curves: dict[tuple[str, str], dict[str, _Curve]] = {}

@@ -55,6 +55,7 @@ class RulesAnalysis(AbstractAnalysis):
     """
 
     name = "rules"
+    gathered = ("_values",)
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)

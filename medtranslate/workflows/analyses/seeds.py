@@ -24,6 +24,7 @@ class SeedSpread(AbstractAnalysis):
     """Compares the mean over people of each seed, and the seeds within each person."""
 
     name = "seeds"
+    gathered = ("_seeds",)
 
     def __init__(self) -> None:
         self._seeds: dict[str, str] = {}

@@ -42,6 +42,7 @@ class SharpnessAnalysis(AbstractAnalysis):
     """Measures texture, sharpness and consistency of every method."""
 
     name = "sharpness"
+    gathered = ("_scaled", "_hu", "_curves")
 
     def __init__(self) -> None:
         self._scaled = Tally((), _columns("scaled intensity", digits=4))

@@ -50,6 +50,8 @@ class SpreadAnalysis(AbstractAnalysis):
     """Place, coverage and reliability of the futures that the model draws."""
 
     name = "spread"
+    gathered = ("_tally", "_reliability", "_within", "_positions", "_num_drawn")
+    kinds = (Reliability,)
 
     def __init__(self) -> None:
         self._tally = Tally((), _COLUMNS)

@@ -40,6 +40,7 @@ class StressAnalysis(AbstractAnalysis):
     """
 
     name = "stress"
+    gathered = ("_scores", "_failures")
 
     def __init__(
         self, model: Retranslation, degradations: Sequence[Degradation] = DEGRADATIONS

@@ -35,6 +35,7 @@ class Subgroups(AbstractAnalysis):
     """Scores by sex, age band, site, scanner and pathology."""
 
     name = "subgroups"
+    gathered = ("_participants",)
 
     def __init__(self) -> None:
         self._participants: dict[str, Mapping[str, str]] = {}

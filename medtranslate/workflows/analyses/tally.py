@@ -10,6 +10,7 @@ from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.statistics import Summary, mean_by_subject, summarise
 from medtranslate.report.sections import Table
 from medtranslate.report.tables import Cell, format_csv
+from medtranslate.workflows.analyses.gathering import unite
 from medtranslate.workflows.scored_case import ScoredCase
 
 Part = tuple[str, ...]
@@ -80,6 +81,16 @@ class Tally:
         taken = {name: value for name, value in values.items() if value is not None}
         self._values.setdefault((method, part), {}).setdefault(case.name, {}).update(taken)
         self._subjects[case.name] = case.subject
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What was collected."""
+        return {"values": self._values, "subjects": self._subjects}
+
+    def take(self, seen: Mapping[str, Any]) -> None:
+        """Add what another tally of the same columns has collected of other cases."""
+        self._values = unite(self._values, seen["values"])
+        self._subjects = unite(self._subjects, seen["subjects"])
 
     @property
     def parts(self) -> tuple[Part, ...]:
