@@ -1,9 +1,10 @@
-"""A training's nested state as plain JSON and a flat table of tensors, and back."""
+"""Nested state as plain JSON and a flat table of tensors, and back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from medtranslate.errors import CheckpointError
 
-_KINDS = ("tensor", "array", "float", "bytes", "tuple", "items")
+_KINDS = ("tensor", "array", "float", "bytes", "tuple", "set", "items", "object")
 _SIMPLE = (bool, int, str, type(None))
 
 
@@ -20,8 +21,8 @@ def encode_state(state: Mapping[str, Any]) -> tuple[Any, dict[str, Tensor]]:
     """Take the tensors out of a nested state.
 
     Args:
-        state: Nested dictionaries (keys text or integers), lists and tuples of tensors, NumPy
-            arrays, numbers, text, bytes, booleans and None.
+        state: Nested dictionaries, lists, tuples, sets and dataclasses of tensors, NumPy arrays,
+            numbers, text, bytes, booleans and None.
 
     Returns:
         Plain JSON data in which ``{"tensor": name}`` stands for a tensor, and the tensors by
@@ -34,14 +35,21 @@ def encode_state(state: Mapping[str, Any]) -> tuple[Any, dict[str, Tensor]]:
     return _encode(state, tensors, "state"), tensors
 
 
-def decode_state(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
+def decode_state(
+    skeleton: Any, tensors: Mapping[str, Tensor], *, kinds: Sequence[type] = ()
+) -> Any:
     """The inverse of :func:`encode_state`.
 
+    Args:
+        skeleton: Plain JSON data.
+        tensors: By name.
+        kinds: The dataclasses that may be in it; no other is made.
+
     Raises:
-        CheckpointError: If the data was not made by :func:`encode_state`.
+        CheckpointError: If the data was not made by :func:`encode_state`, or of other classes.
     """
     try:
-        return _decode(skeleton, tensors)
+        return _decode(skeleton, tensors, {kind.__name__: kind for kind in kinds})
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"the state of a checkpoint is not readable: {error!r}") from error
 
@@ -72,28 +80,31 @@ def _encode(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
 def _encode_container(value: Any, tensors: dict[str, Tensor], where: str) -> Any:
     if isinstance(value, list):
         return [_encode(part, tensors, f"{where}[{n}]") for n, part in enumerate(value)]
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | set):
         parts = [_encode(part, tensors, f"{where}[{n}]") for n, part in enumerate(value)]
-        return {"tuple": parts}
+        return {"tuple" if isinstance(value, tuple) else "set": parts}
+    if is_dataclass(value) and not isinstance(value, type):
+        values = {field.name: getattr(value, field.name) for field in fields(value)}
+        return {"object": [type(value).__name__, _encode(values, tensors, where)]}
     if not isinstance(value, Mapping):
-        raise TypeError(f"{where}: {type(value).__name__} cannot be saved in a checkpoint")
-    for key in value:
-        if not isinstance(key, str | int) or isinstance(key, bool):
-            raise TypeError(f"{where}: key {key!r} is neither text nor a whole number")
-    items = [[key, _encode(part, tensors, f"{where}.{key}")] for key, part in value.items()]
+        raise TypeError(f"{where}: {type(value).__name__} cannot be saved")
+    items = [
+        [_encode(key, tensors, f"{where}, key"), _encode(part, tensors, f"{where}.{key}")]
+        for key, part in value.items()
+    ]
     # JSON has text keys only, and one that looks like a marker must not be taken for one.
     if all(isinstance(key, str) for key in value) and not set(value) & set(_KINDS):
         return dict(items)
     return {"items": items}
 
 
-def _decode(data: Any, tensors: Mapping[str, Tensor]) -> Any:
+def _decode(data: Any, tensors: Mapping[str, Tensor], kinds: Mapping[str, type]) -> Any:
     if isinstance(data, list):
-        return [_decode(part, tensors) for part in data]
+        return [_decode(part, tensors, kinds) for part in data]
     if not isinstance(data, dict):
         return data
     if len(data) != 1 or next(iter(data)) not in _KINDS:
-        return {key: _decode(part, tensors) for key, part in data.items()}
+        return {key: _decode(part, tensors, kinds) for key, part in data.items()}
     ((kind, content),) = data.items()
     if kind == "tensor":
         return tensors[content]
@@ -104,6 +115,8 @@ def _decode(data: Any, tensors: Mapping[str, Tensor]) -> Any:
         return float(content)
     if kind == "bytes":
         return bytes.fromhex(content)
-    if kind == "tuple":
-        return tuple(_decode(part, tensors) for part in content)
-    return {key: _decode(part, tensors) for key, part in content}
+    parts = _decode(content, tensors, kinds)
+    if kind == "object":
+        name, values = parts
+        return kinds[name](**values)
+    return {"tuple": tuple, "set": set, "items": dict}[kind](parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -39,6 +39,12 @@ COPY_BASELINE = "copy of the source"
 SCALE_KEY = "IntensityScale"
 """Key of a prediction's sidecar under which its scale stands."""
 
+Seen = Evidence | UnscoredCase
+"""What an evaluation has of a case."""
+
+AnyCase = ScoredCase | Seen
+"""A case to score, or what there is of it already."""
+
 _MASK_GIVEN = "given for each case"
 _MASK_FOUND = (
     "the foreground of the real scan: its voxels that are not 0 if the background is exactly 0, "
@@ -47,13 +53,14 @@ _MASK_FOUND = (
 
 
 def evaluate_cases(
-    cases: Iterable[ScoredCase | UnscoredCase],
+    cases: Iterable[AnyCase],
     *,
     protocol: Protocol,
     out: Path,
     details: EvaluationDetails | None = None,
     analyses: Sequence[AbstractAnalysis] = (),
     all_or_none: bool = True,
+    keep: Callable[[Seen], Seen] | None = None,
 ) -> dict[str, Any]:
     """Score every case, then write the tables and ``report.html``.
 
@@ -61,13 +68,14 @@ def evaluate_cases(
     one.
 
     Args:
-        cases: What to score, and what could not be made ready for it.
+        cases: What to score, what could not be made ready for it, and what was scored before.
         protocol: The rule.
         out: Folder for ``slices.csv volumes.csv summary.json protocol.json report.html``.
         details: What the report says beside the scores.
         analyses: What else to look at; their parts of the report come in this order.
         all_or_none: Whether a case that cannot be measured ends the work before anything is
             written; else it is left out and told.
+        keep: Called with what was seen of each new case; what it gives back counts.
 
     Returns:
         The content of ``summary.json``; its ``unscored`` says who was left out and why, if anybody.
@@ -82,7 +90,7 @@ def evaluate_cases(
     blank = [analysis.begin() for analysis in analyses]
     evidence: list[Evidence] = []
     unscored: list[UnscoredCase] = []
-    for found in _look_at_each(cases, protocol, blank, all_or_none=all_or_none):
+    for found in _look_at_each(cases, protocol, blank, all_or_none=all_or_none, keep=keep):
         if isinstance(found, UnscoredCase):
             unscored.append(found)
             continue
@@ -191,23 +199,28 @@ def read_pair(reference: Path, prediction: Path) -> tuple[Volume, Volume]:
 
 
 def _look_at_each(
-    cases: Iterable[ScoredCase | UnscoredCase],
+    cases: Iterable[AnyCase],
     protocol: Protocol,
     analyses: Sequence[AbstractAnalysis],
     *,
     all_or_none: bool,
-) -> Iterator[Evidence | UnscoredCase]:
-    """What is seen of each case, or why it is not scored."""
+    keep: Callable[[Seen], Seen] | None,
+) -> Iterator[Seen]:
+    """What is seen of each case, or why it is not scored; what is new is kept."""
     for case in cases:
-        if isinstance(case, UnscoredCase):
+        if isinstance(case, Evidence):
             yield case
             continue
-        try:
-            yield look_at(case, protocol, analyses)
-        except MedTranslateError as error:
-            if all_or_none:
-                raise type(error)(f"{case.name}: {error}") from error
-            yield UnscoredCase(case.name, str(error))
+        if isinstance(case, UnscoredCase):
+            found: Seen = case
+        else:
+            try:
+                found = look_at(case, protocol, analyses)
+            except MedTranslateError as error:
+                if all_or_none:
+                    raise type(error)(f"{case.name}: {error}") from error
+                found = UnscoredCase(case.name, str(error))
+        yield found if keep is None else keep(found)
 
 
 def _tell_unscored(unscored: Sequence[UnscoredCase]) -> list[str]:

@@ -66,7 +66,6 @@ def score_follow_ups(
         forecaster,
         cases,
         pairs,
-        participants=participants,
         trend=has_trend(cases, pairs),
         refuse_seen=not choices.even_though_seen,
         progress=progress,
@@ -81,6 +80,7 @@ def score_follow_ups(
         details=replace(details, checklist=choices.checklist),
         analyses=choose_follow_up_analyses(
             asked.protocols if choices.protocols is None else choices.protocols,
+            participants=participants,
             perceptual=choices.perceptual,
         ),
         all_or_none=False,
@@ -95,11 +95,18 @@ def make_follow_up_protocol(pipeline: Pipeline) -> Protocol:
 
 
 def choose_follow_up_analyses(
-    protocols: Sequence[str], *, perceptual: Path | None = None
+    protocols: Sequence[str],
+    *,
+    participants: Mapping[str, Mapping[str, str]],
+    perceptual: Path | None = None,
 ) -> list[AbstractAnalysis]:
     """What is looked at beside the image; see :func:`choose_analyses`."""
     return choose_analyses(
-        protocols=protocols, thorough=False, perceptual=perceptual, followed=True
+        protocols=protocols,
+        thorough=False,
+        participants=participants,
+        perceptual=perceptual,
+        followed=True,
     )
 
 
@@ -141,7 +148,6 @@ def simulate_follow_ups(
     cases: Sequence[Case],
     pairs: Mapping[str, VisitPair],
     *,
-    participants: Mapping[str, Mapping[str, str]],
     trend: bool,
     refuse_seen: bool = True,
     progress: Progress,
@@ -152,15 +158,13 @@ def simulate_follow_ups(
         forecaster: The model.
         cases: Held-out people.
         pairs: The visits behind each case, by its name.
-        participants: What is known of each subject, by subject key.
         trend: Whether the linear trend is among the baselines; see :func:`has_trend`.
         refuse_seen: Refuse scans that the model was trained on, whatever they are called.
         progress: Told how far things are.
     """
 
     def predict(case: Case, prepared: Prepared) -> ScoredCase:
-        scored = _score(forecaster, case, pairs[case.name], prepared, trend=trend)
-        return replace(scored, participant=participants.get(case.subject, {}))
+        return _score(forecaster, case, pairs[case.name], prepared, trend=trend)
 
     return make_each(
         cases,

@@ -76,7 +76,7 @@ class RepeatedContrasts(AbstractRepeated):
 
     def choose_analyses(self, protocols: Sequence[str]) -> list[AbstractAnalysis]:
         """Regions, sharpness, dose and alignment too."""
-        return choose_analyses(protocols=protocols, thorough=True)
+        return choose_analyses(protocols=protocols, thorough=True, participants=self._participants)
 
     def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase | UnscoredCase]:
         """The scans that a run has written."""
@@ -86,7 +86,6 @@ class RepeatedContrasts(AbstractRepeated):
             self._load(run),
             [case for case in self._cases if case.name in written],
             predictions=written,
-            participants=self._participants,
             progress=progress,
         )
 
@@ -123,7 +122,7 @@ class RepeatedFollowUps(AbstractRepeated):
 
     def choose_analyses(self, protocols: Sequence[str]) -> list[AbstractAnalysis]:
         """Change, its spread and its consistency too."""
-        return choose_follow_up_analyses(protocols)
+        return choose_follow_up_analyses(protocols, participants=self._participants)
 
     def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase | UnscoredCase]:
         """Simulated follow-ups; baselines are the same whichever run held a person out."""
@@ -132,7 +131,6 @@ class RepeatedFollowUps(AbstractRepeated):
             load_forecaster(run.folder),
             held_out,
             self._pairs,
-            participants=self._participants,
             trend=has_trend(self._cases, self._pairs),
             progress=progress,
         )

@@ -101,7 +101,6 @@ class ScoredCase:
         windows: Chessboard, shape ``(i, j, k)``, that changes where windows of the prediction met;
             None if it was predicted as a whole or nobody knows.
         departures: How the source differs from the model's training scans; empty if unknown.
-        participant: What the participants table says of the person, column to value.
         sd: Standard deviation of the model's prediction, shape ``(i, j, k)``, in its stored unit;
             None if it was not asked for.
         followed: What a follow-up is scored by beside its image; None for other predictions.
@@ -118,6 +117,5 @@ class ScoredCase:
     labels_left_out: tuple[str, ...] = ()
     windows: np.ndarray | None = None
     departures: tuple[Departure, ...] = ()
-    participant: Mapping[str, str] = field(default_factory=dict)
     sd: np.ndarray | None = None
     followed: Followed | None = None

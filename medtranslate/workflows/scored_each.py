@@ -21,6 +21,7 @@ def make_each(
     check: Callable[[Case, Prepared], None],
     predict: Callable[[Case, Prepared], ScoredCase],
     progress: Progress,
+    num_before: int = 0,
 ) -> Iterator[ScoredCase | UnscoredCase]:
     """Prepare and predict every case, the next one while the one before it is scored.
 
@@ -30,6 +31,7 @@ def make_each(
         check: Refuses a case that nobody may score; what it raises ends everything.
         predict: What there is to score of a prepared case.
         progress: Told how far things are.
+        num_before: Others that were scored before, for whoever looks at the progress.
 
     Yields:
         The case or, in its place, why it cannot be scored; in words without a file's name.
@@ -43,11 +45,13 @@ def make_each(
         made = attempt(partial(predict, case, prepared))
         return _tell(case, made) if isinstance(made, Failure) else made
 
-    progress.stage("score", len(cases))
-    for number, (case, made) in enumerate(zip(cases, read_ahead(cases, make), strict=True)):
+    progress.stage("score", num_before + len(cases))
+    progress.update(num_before, f"{num_before} scored before" if num_before else "")
+    made_ahead = read_ahead(cases, make)
+    for number, (case, made) in enumerate(zip(cases, made_ahead, strict=True), num_before):
         progress.update(number, case.name)
         yield made
-    progress.update(len(cases))
+    progress.update(num_before + len(cases))
 
 
 def _tell(case: Case, failure: Failure) -> UnscoredCase:

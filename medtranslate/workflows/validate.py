@@ -13,12 +13,14 @@ from medtranslate.data.index import index_datasets
 from medtranslate.errors import DatasetError
 from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import read_volume
+from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.rules import resolve_rules
 from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.preparation import Prepared
+from medtranslate.provenance import git_commit, hash_file, software_versions
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis
@@ -36,6 +38,7 @@ from medtranslate.workflows.held_out import (
     refuse_seen_scan,
     validation_command,
 )
+from medtranslate.workflows.kept_evidence import make_keeper
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.prediction import Translator
@@ -107,7 +110,8 @@ def validate(
 
     Raises:
         CheckpointError: If a model cannot be used, or was never calibrated.
-        ConfigError: If a protocol is not known, or there are companions without uncertainty.
+        ConfigError: If a protocol is not known, there are companions without uncertainty, or
+            another run writes into ``out``.
         DatasetError: If nothing pairs, nobody was held out, the segmenter lacks people, or DICOM is
             asked for and a source is none.
     """
@@ -126,31 +130,35 @@ def validate(
     cases = find_cases(indexes, source=pipeline.source, target=pipeline.target, mask=pipeline.mask)
     models = [one.model for one in (translator, *translator.companions)]
     scored, seen = choose_held_out(cases, models, even_though_seen=choices.even_though_seen)
-    key, before = load_signing_key(), take_snapshot(out)
-    written = None if predict is None else predict(translator, scored)
-    further = () if written is None else _look_further(translator, scored, written, out, choices)
-    downstream = choices.downstream
-    wanted = pipeline.evaluation.downstream if downstream is None else downstream
-    validation = score_cases(
-        translator,
-        [case for case in scored if written is None or case.name in written],
-        out,
-        predictions=written,
-        choices=choices,
-        training=choose_training_cases(cases, read_split(translator.model)) if wanted else (),
-        participants=join_participants(indexes),
-        seen=seen,
-        command=validation_command(model, datasets, out, choices),
-        further=further,
-        progress=progress,
-    )
-    made = describe_made(
-        "medtranslate validate",
-        model_sha256=translator.model.sha256,
-        pipeline=pipeline.name,
-        cases=scored,
-    )
-    sign_outputs(out, since=before, record=made, key=key)
+    key = load_signing_key()
+    with lock_folder(out):
+        before = take_snapshot(out)
+        written = None if predict is None else predict(translator, scored)
+        further = (
+            () if written is None else _look_further(translator, scored, written, out, choices)
+        )
+        downstream = choices.downstream
+        wanted = pipeline.evaluation.downstream if downstream is None else downstream
+        validation = score_cases(
+            translator,
+            [case for case in scored if written is None or case.name in written],
+            out,
+            predictions=written,
+            choices=choices,
+            training=choose_training_cases(cases, read_split(translator.model)) if wanted else (),
+            participants=join_participants(indexes),
+            seen=seen,
+            command=validation_command(model, datasets, out, choices),
+            further=further,
+            progress=progress,
+        )
+        made = describe_made(
+            "medtranslate validate",
+            model_sha256=translator.model.sha256,
+            pipeline=pipeline.name,
+            cases=scored,
+        )
+        sign_outputs(out, since=before, record=made, key=key)
     return validation
 
 
@@ -189,40 +197,76 @@ def score_cases(
     choices = choices or ValidationChoices()
     asked = translator.pipeline.evaluation
     by_name = {case.name: case for case in cases}
+    audit = asked.audit if choices.audit is None else choices.audit
+    protocols = asked.protocols if choices.protocols is None else choices.protocols
+    protocol = make_protocol(translator.pipeline)
+    analyses = [
+        *choose_analyses(
+            protocols=protocols,
+            thorough=True,
+            participants=participants,
+            audit=retranslate_with(translator, by_name) if audit else None,
+            calibration=translator.calibration,
+            perceptual=choices.perceptual,
+            downstream=make_downstream_task(translator, training, by_name, progress=progress)
+            if training
+            else None,
+        ),
+        *further,
+    ]
+    keeper = make_keeper(
+        out,
+        cases,
+        analyses,
+        predictions=predictions,
+        settings=_describe_scoring(translator, protocol, protocols, choices, audit=audit),
+    )
+    kept = {case.name: keeper.find(case.name) for case in cases} if keeper else {}
     scored = predict_cases(
         translator,
-        cases,
+        [case for case in cases if kept.get(case.name) is None],
         predictions=predictions,
-        participants=participants,
         refuse_seen=not choices.even_though_seen,
         progress=progress,
+        num_before=sum(one is not None for one in kept.values()),
     )
-    audit = asked.audit if choices.audit is None else choices.audit
     details = describe_evaluation(
         translator, seen=seen, scored_seen=choices.even_though_seen, command=command
     )
     summary = evaluate_cases(
-        scored,
-        protocol=make_protocol(translator.pipeline),
+        (kept.get(case.name) or next(scored) for case in cases),
+        protocol=protocol,
         out=out,
         details=replace(details, checklist=choices.checklist),
-        analyses=[
-            *choose_analyses(
-                protocols=asked.protocols if choices.protocols is None else choices.protocols,
-                thorough=True,
-                audit=retranslate_with(translator, by_name) if audit else None,
-                calibration=translator.calibration,
-                perceptual=choices.perceptual,
-                downstream=make_downstream_task(translator, training, by_name, progress=progress)
-                if training
-                else None,
-            ),
-            *further,
-        ],
+        analyses=analyses,
         all_or_none=False,
+        keep=None if keeper is None else keeper.keep,
     )
     refused = () if choices.even_though_seen else tuple(seen)
     return Validation(summary, out / "report.html", find_scored(cases, summary), refused)
+
+
+def _describe_scoring(
+    translator: Translator,
+    protocol: Protocol,
+    protocols: Sequence[str],
+    choices: ValidationChoices,
+    *,
+    audit: bool,
+) -> dict[str, Any]:
+    """All that the scores of a case depend on beside its own files, plain JSON data."""
+    calibration = translator.calibration
+    return {
+        "models": [one.model.sha256 for one in (translator, *translator.companions)],
+        "calibration": None if calibration is None else calibration.to_json(),
+        "protocol": protocol.fingerprint,
+        "protocols": [rule.fingerprint for rule in resolve_rules(protocols)],
+        "audit": audit,
+        "perceptual": None if choices.perceptual is None else hash_file(choices.perceptual),
+        "inference": choices.inference.to_words(),
+        "versions": software_versions(),
+        "commit": git_commit(),
+    }
 
 
 def find_scored(cases: Sequence[Case], summary: Mapping[str, Any]) -> tuple[str, ...]:
@@ -264,9 +308,9 @@ def predict_cases(
     cases: Sequence[Case],
     *,
     predictions: Mapping[str, Path] | None,
-    participants: Mapping[str, Mapping[str, str]] | None,
     refuse_seen: bool = True,
     progress: Progress,
+    num_before: int = 0,
 ) -> Iterator[ScoredCase | UnscoredCase]:
     """One case at a time: the model and its baselines on the source's own grid.
 
@@ -274,16 +318,15 @@ def predict_cases(
         translator: The model.
         cases: Held-out people.
         predictions: Synthetic scans already written, by case name; predicted anew if None.
-        participants: What is known of each subject, by subject key.
         refuse_seen: Refuse scans that the model was trained on, whatever they are called.
         progress: Told how far things are.
+        num_before: Others that were scored before.
     """
     models = [one.model for one in (translator, *translator.companions)] if refuse_seen else []
 
     def predict(case: Case, prepared: Prepared) -> ScoredCase:
         written = None if predictions is None else predictions[case.name]
-        scored = _scored_case(translator, case, prepared, written)
-        return replace(scored, participant=(participants or {}).get(case.subject, {}))
+        return _scored_case(translator, case, prepared, written)
 
     return make_each(
         cases,
@@ -291,6 +334,7 @@ def predict_cases(
         check=partial(refuse_seen_scan, models=models),
         predict=predict,
         progress=progress,
+        num_before=num_before,
     )
 
 

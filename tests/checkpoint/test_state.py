@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -25,6 +26,8 @@ def through_json(state):
         {"tensor": "a key that looks like a marker", "other": 1},
         {"float": "nan"},
         {"items": [["a", 1]]},
+        {"set": {3}, "object": ["a key that looks like a marker"]},
+        {("voxels", "best"): {1.5: 0, None: 1, True: 2}},
         {"betas": (0.9, 0.999), "nested": ((1, 2), [3, (4,)])},
         {"raw": b"\x00\xff", "empty": {}, "none": []},
         {"big": 2**127 + 1},
@@ -32,6 +35,27 @@ def through_json(state):
 )
 def test_plain_values_come_back_equal_and_of_the_same_type(value):
     assert repr(through_json({"state": value})["state"]) == repr(value)
+
+
+@dataclass(frozen=True)
+class Lesion:
+    radius_mm: float
+    box: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    lesions: tuple[Lesion, ...]
+
+
+def test_dataclasses_come_back_where_they_are_expected():
+    state = {"trial": Trial((Lesion(2.5, (1, 2)), Lesion(float("inf")))), "by": {Lesion(1.0): 2}}
+    skeleton, tensors = encode_state(state)
+    skeleton = json.loads(json.dumps(skeleton, allow_nan=False))
+
+    assert decode_state(skeleton, tensors, kinds=(Trial, Lesion)) == state
+    with pytest.raises(CheckpointError, match="'Lesion'"):
+        decode_state(skeleton, tensors, kinds=(Trial,))
 
 
 def test_not_a_number_comes_back_as_not_a_number():
@@ -113,7 +137,10 @@ def test_an_optimiser_goes_on_bit_for_bit():
 
 @pytest.mark.parametrize(
     ("value", "where"),
-    [({"a": [object()]}, r"state\.a\[0\]: object"), ({"a": {1.5: 0}}, r"state\.a: key 1\.5")],
+    [
+        ({"a": [object()]}, r"state\.a\[0\]: object"),
+        ({"a": {(1, object()): 0}}, r"state\.a, key\[1\]: object"),
+    ],
 )
 def test_what_cannot_be_saved_is_named_with_its_place(value, where):
     with pytest.raises(TypeError, match=where):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medtranslate.metrics.calibration import Calibration
@@ -31,6 +31,7 @@ def choose_analyses(
     *,
     protocols: Sequence[str],
     thorough: bool,
+    participants: Mapping[str, Mapping[str, str]] | None = None,
     labels: bool = False,
     audit: Retranslation | None = None,
     calibration: Calibration | None = None,
@@ -45,6 +46,7 @@ def choose_analyses(
             tables in any case.
         thorough: Whether to look at regions, sharpness and, of CT, the dose surrogate, and to score
             scans moved a little; all that costs as much as scoring a case ten times.
+        participants: What is known of each subject, for the subgroups; nothing if None.
         labels: Whether the cases come with labels; regions are then looked at in any case.
         audit: The model to try with degraded sources and with lesions, which costs about twenty
             predictions a case; None for no such trials.
@@ -59,7 +61,7 @@ def choose_analyses(
         CheckpointError: If these weights cannot be used; says what to fetch.
         ConfigError: If a protocol is not known; lists those that are.
     """
-    analyses: list[AbstractAnalysis] = [Statistics(), Subgroups()]
+    analyses: list[AbstractAnalysis] = [Statistics(), Subgroups(participants)]
     if followed:
         analyses[:0] = [ChangeAnalysis(), SpreadAnalysis(), ConsistencyAnalysis()]
     if rules := resolve_rules(protocols):

@@ -32,23 +32,27 @@ COLUMNS = (
 
 
 class Subgroups(AbstractAnalysis):
-    """Scores by sex, age band, site, scanner and pathology."""
+    """Scores by sex, age band, site, scanner and pathology.
+
+    Args:
+        participants: What the participants table says of each subject, column to value; of no
+            other table column than those five is anything passed on.
+    """
 
     name = "subgroups"
-    gathered = ("_participants",)
 
-    def __init__(self) -> None:
-        self._participants: dict[str, Mapping[str, str]] = {}
+    def __init__(self, participants: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self._participants = participants or {}
 
     def add(
         self, case: ScoredCase, yardstick: Yardstick, predictions: Mapping[str, np.ndarray]
     ) -> None:
-        """Keep what the table says of the person."""
-        self._participants[case.subject] = case.participant
+        """Nothing: the scores are on the scoreboard."""
 
     def finish(self, board: Scoreboard) -> Findings | None:
         """One table a grouping; None if nothing is known of anybody."""
-        groupings = find_groupings(self._participants)
+        people = dict.fromkeys(board.subjects.values())
+        groupings = find_groupings({one: self._participants.get(one, {}) for one in people})
         if not groupings:
             return None
         rows = [row for grouping in groupings for row in _rows(board, grouping)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,11 +28,11 @@ def make_row(case, subject, method, psnr):
 
 
 def analyse(people, *, with_baselines=True):
-    analysis, rows = Subgroups(), []
-    for subject, (facts, model, baseline) in people.items():
+    known = {subject: facts for subject, (facts, *_) in people.items()}
+    analysis, rows = Subgroups({**known, "d/not scored": {"sex": "F", "age": "1"}}), []
+    for subject, (_, model, baseline) in people.items():
         for visit, scores in enumerate(zip(model, baseline, strict=True)):
             case = f"{subject}_{visit}"
-            analysis.add(SimpleNamespace(subject=subject, participant=facts), None, {})
             rows.append(make_row(case, subject, "model", scores[0]))
             if with_baselines:
                 rows.append(make_row(case, subject, "lookup map", scores[1]))

@@ -1,0 +1,139 @@
+"""Evidence of scored cases, kept in the folder of the scores, so that nobody is scored twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from medtranslate.checkpoint.state import decode_state, encode_state
+from medtranslate.data.cases import Case
+from medtranslate.errors import CheckpointError
+from medtranslate.io import sidecar_path
+from medtranslate.io.atomic import write_bytes
+from medtranslate.io.content import hash_input
+from medtranslate.io.documents import parse_document
+from medtranslate.manifest.status import read_done, write_done, write_failed
+from medtranslate.metrics.scoreboard import ScoredPrediction
+from medtranslate.metrics.scoring import CaseScores, SliceScores
+from medtranslate.provenance import hash_file, hash_json
+from medtranslate.report.browser import SliceBrowser
+from medtranslate.report.build import CasePictures
+from medtranslate.report.panels import SlicePicture
+from medtranslate.workflows.analyses.base import AbstractAnalysis
+from medtranslate.workflows.attempts import Failure, attempt
+from medtranslate.workflows.evidence import Evidence
+from medtranslate.workflows.scored_case import UnscoredCase
+
+EVIDENCE_FOLDER = "evidence"
+"""Folder of the kept files, in the folder of the scores."""
+
+_KINDS = (
+    Evidence, ScoredPrediction, CaseScores, SliceScores, CasePictures, SlicePicture, SliceBrowser,
+)  # fmt: skip
+_STATE = "evidence"
+
+
+@dataclass(frozen=True)
+class EvidenceKeeper:
+    """Keeps what was seen of each case, with a status file, and finds it again.
+
+    Attributes:
+        out: The folder of the scores.
+        keys: Case to the hash of all that its evidence depends on; None if that is not known.
+        kinds: Dataclasses that the analyses gather.
+    """
+
+    out: Path
+    keys: Mapping[str, str | None]
+    kinds: tuple[type, ...]
+
+    def find(self, case: str) -> Evidence | None:
+        """Of a case whose evidence is there as it was written, from the same things; else None."""
+        record = read_done(self.out, case)
+        if record is None or record.get("made_from") != (key := self.keys[case]) or key is None:
+            return None
+        try:
+            return self._read(case)
+        except (OSError, ValueError, KeyError, SafetensorError, CheckpointError):
+            return None
+
+    def keep(self, evidence: Evidence | UnscoredCase) -> Evidence | UnscoredCase:
+        """Write the evidence of a case, or why there is none; what was read again is given back.
+
+        Raises:
+            CheckpointError: If it does not read back.
+            VolumeWriteError: If it cannot be written.
+        """
+        if isinstance(evidence, UnscoredCase):
+            write_failed(self.out, evidence.case, evidence.why)
+            return evidence
+        path = self._path(evidence.case)
+        skeleton, tensors = encode_state({_STATE: evidence})
+        header = json.dumps(skeleton, allow_nan=False)
+        write_bytes(path, save(tensors, metadata={_STATE: header}))
+        record = {"made_from": self.keys[evidence.case]}
+        write_done(self.out, evidence.case, record, files=[path])
+        return self._read(evidence.case)
+
+    def _read(self, case: str) -> Evidence:
+        with safe_open(self._path(case), framework="pt") as file:
+            skeleton = parse_document(file.metadata()[_STATE])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        found = decode_state(skeleton, tensors, kinds=(*_KINDS, *self.kinds))[_STATE]
+        if not isinstance(found, Evidence) or found.case != case:
+            raise CheckpointError(f"{self._path(case)}: is not the evidence of {case}")
+        return found
+
+    def _path(self, case: str) -> Path:
+        return self.out / EVIDENCE_FOLDER / f"{case}.safetensors"
+
+
+def make_keeper(
+    out: Path,
+    cases: Sequence[Case],
+    analyses: Sequence[AbstractAnalysis],
+    *,
+    predictions: Mapping[str, Path] | None,
+    settings: Mapping[str, Any],
+) -> EvidenceKeeper | None:
+    """What keeps evidence of these cases; None if an analysis does more than to look.
+
+    Args:
+        out: The folder of the scores.
+        cases: To be scored.
+        analyses: Made of each of them.
+        predictions: Synthetic scans by case name; None if they are predicted anew.
+        settings: All else that scores depend on, plain JSON data: model, rules, versions.
+    """
+    if not all(analysis.is_kept for analysis in analyses):
+        return None
+    keys = {
+        case.name: _hash_all(
+            case,
+            None if predictions is None else predictions[case.name],
+            settings,
+        )
+        for case in cases
+    }
+    return EvidenceKeeper(out, keys, tuple(kind for one in analyses for kind in one.kinds))
+
+
+def _hash_all(case: Case, prediction: Path | None, settings: Mapping[str, Any]) -> str | None:
+    """None if a file cannot be used, which is told when the case is scored."""
+    scans = [case.source, case.target, case.mask, case.transform, *case.labels.values()]
+    files = [] if prediction is None else [prediction, sidecar_path(prediction)]
+    hashes = attempt(
+        lambda: [
+            *(None if path is None else hash_input(path) for path in scans),
+            *(hash_file(path) for path in files),
+        ]
+    )
+    if isinstance(hashes, Failure):
+        return None
+    return hash_json({**settings, "case": case.name, "labels": list(case.labels), "files": hashes})
