@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,11 +16,13 @@ from medtranslate.data.visits import VisitPair
 from medtranslate.errors import DatasetError
 from medtranslate.io import read_volume
 from medtranslate.metrics.protocol import Protocol
+from medtranslate.metrics.rules import resolve_rules
 from medtranslate.networks.deformation import jacobian_determinant
 from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.native_motion import carry_image
 from medtranslate.preprocess.preparation import Prepared, prepare
+from medtranslate.provenance import hash_file
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis
@@ -29,6 +32,7 @@ from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.expectations import expect
 from medtranslate.workflows.forecaster import AnyForesight, Forecaster, NativeFuture
 from medtranslate.workflows.held_out import describe_validation, refuse_seen_scan
+from medtranslate.workflows.kept_evidence import go_on, make_keeper
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.scored_case import Followed, ScoredCase, UnscoredCase
 from medtranslate.workflows.scored_each import make_each
@@ -62,31 +66,70 @@ def score_follow_ups(
         progress: Told how far things are.
     """
     asked = forecaster.pipeline.evaluation
-    scored = simulate_follow_ups(
-        forecaster,
-        cases,
-        pairs,
-        trend=has_trend(cases, pairs),
-        refuse_seen=not choices.even_though_seen,
-        progress=progress,
+    protocols = asked.protocols if choices.protocols is None else choices.protocols
+    protocol = make_follow_up_protocol(forecaster.pipeline)
+    analyses = choose_follow_up_analyses(
+        protocols, participants=participants, perceptual=choices.perceptual
     )
+    trend = has_trend(cases, pairs)
+    keeper = make_keeper(
+        out,
+        cases,
+        analyses,
+        settings={
+            "model": forecaster.model.sha256,
+            "protocol": protocol.fingerprint,
+            "protocols": [rule.fingerprint for rule in resolve_rules(protocols)],
+            "perceptual": None if choices.perceptual is None else hash_file(choices.perceptual),
+            "trend": trend,
+        },
+        facts={name: _describe_pair(pair) for name, pair in pairs.items()},
+        files={name: list(_list_earlier(pair)) for name, pair in pairs.items()},
+    )
+
+    def simulate(missing: Sequence[Case], num_before: int) -> Iterator[ScoredCase | UnscoredCase]:
+        return simulate_follow_ups(
+            forecaster,
+            missing,
+            pairs,
+            trend=trend,
+            refuse_seen=not choices.even_though_seen,
+            progress=progress,
+            num_before=num_before,
+        )
+
     details = describe_follow_ups(
         forecaster, seen=seen, scored_seen=choices.even_though_seen, command=command
     )
     summary = evaluate_cases(
-        scored,
-        protocol=make_follow_up_protocol(forecaster.pipeline),
+        go_on(keeper, cases, simulate),
+        protocol=protocol,
         out=out,
         details=replace(details, checklist=choices.checklist),
-        analyses=choose_follow_up_analyses(
-            asked.protocols if choices.protocols is None else choices.protocols,
-            participants=participants,
-            perceptual=choices.perceptual,
-        ),
+        analyses=analyses,
         all_or_none=False,
+        keep=None if keeper is None else keeper.keep,
     )
     refused = () if choices.even_though_seen else tuple(seen)
     return Validation(summary, out / "report.html", find_scored(cases, summary), refused)
+
+
+def _describe_pair(pair: VisitPair) -> dict[str, Any]:
+    """What a simulated follow-up depends on beside the scans, plain JSON data."""
+    return {
+        "years": pair.interval_years,
+        "baseline": pair.baseline.years,
+        "earlier": [visit.years for visit in pair.earlier],
+        "covariates": dict(pair.covariates),
+    }
+
+
+def _list_earlier(pair: VisitPair) -> Iterator[Path]:
+    """Scans and labels from before the baseline."""
+    for visit in pair.earlier:
+        yield visit.scan
+        if visit.labels is not None:
+            yield visit.labels
 
 
 def make_follow_up_protocol(pipeline: Pipeline) -> Protocol:
@@ -151,6 +194,7 @@ def simulate_follow_ups(
     trend: bool,
     refuse_seen: bool = True,
     progress: Progress,
+    num_before: int = 0,
 ) -> Iterator[ScoredCase | UnscoredCase]:
     """One case at a time: the model and its baselines on the baseline scan's own grid.
 
@@ -161,6 +205,7 @@ def simulate_follow_ups(
         trend: Whether the linear trend is among the baselines; see :func:`has_trend`.
         refuse_seen: Refuse scans that the model was trained on, whatever they are called.
         progress: Told how far things are.
+        num_before: Others that were scored before.
     """
 
     def predict(case: Case, prepared: Prepared) -> ScoredCase:
@@ -172,6 +217,7 @@ def simulate_follow_ups(
         check=partial(refuse_seen_scan, models=[forecaster.model] if refuse_seen else []),
         predict=predict,
         progress=progress,
+        num_before=num_before,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,21 @@ from safetensors.torch import save
 from medtranslate.checkpoint.state import decode_state, encode_state
 from medtranslate.data.cases import Case
 from medtranslate.errors import CheckpointError
-from medtranslate.io import sidecar_path
 from medtranslate.io.atomic import write_bytes
 from medtranslate.io.content import hash_input
 from medtranslate.io.documents import parse_document
 from medtranslate.manifest.status import read_done, write_done, write_failed
 from medtranslate.metrics.scoreboard import ScoredPrediction
 from medtranslate.metrics.scoring import CaseScores, SliceScores
-from medtranslate.provenance import hash_file, hash_json
+from medtranslate.provenance import git_commit, hash_json, software_versions
 from medtranslate.report.browser import SliceBrowser
 from medtranslate.report.build import CasePictures
 from medtranslate.report.panels import SlicePicture
 from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.attempts import Failure, attempt
+from medtranslate.workflows.evaluate import AnyCase
 from medtranslate.workflows.evidence import Evidence
-from medtranslate.workflows.scored_case import UnscoredCase
+from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 
 EVIDENCE_FOLDER = "evidence"
 """Folder of the kept files, in the folder of the scores."""
@@ -99,8 +99,9 @@ def make_keeper(
     cases: Sequence[Case],
     analyses: Sequence[AbstractAnalysis],
     *,
-    predictions: Mapping[str, Path] | None,
     settings: Mapping[str, Any],
+    facts: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, Sequence[Path]],
 ) -> EvidenceKeeper | None:
     """What keeps evidence of these cases; None if an analysis does more than to look.
 
@@ -108,32 +109,48 @@ def make_keeper(
         out: The folder of the scores.
         cases: To be scored.
         analyses: Made of each of them.
-        predictions: Synthetic scans by case name; None if they are predicted anew.
-        settings: All else that scores depend on, plain JSON data: model, rules, versions.
+        settings: What the scores of all depend on, plain JSON data: model, rules, versions.
+        facts: What those of a case depend on, by its name, plain JSON data.
+        files: Files that do so too, beside those of the case itself.
     """
     if not all(analysis.is_kept for analysis in analyses):
         return None
     keys = {
         case.name: _hash_all(
             case,
-            None if predictions is None else predictions[case.name],
-            settings,
+            files.get(case.name, ()),
+            {**settings, "versions": software_versions(), "commit": git_commit()}
+            | {"facts": facts.get(case.name, {})},
         )
         for case in cases
     }
     return EvidenceKeeper(out, keys, tuple(kind for one in analyses for kind in one.kinds))
 
 
-def _hash_all(case: Case, prediction: Path | None, settings: Mapping[str, Any]) -> str | None:
+def go_on(
+    keeper: EvidenceKeeper | None,
+    cases: Sequence[Case],
+    make: Callable[[Sequence[Case], int], Iterator[ScoredCase | UnscoredCase]],
+) -> Iterator[AnyCase]:
+    """Every case in order: what is kept of it, else what there is to score.
+
+    Args:
+        keeper: Finds what is kept; nothing is if None.
+        cases: To be scored.
+        make: Given the cases of whom nothing is kept, and how many others there are.
+    """
+    kept = {} if keeper is None else {case.name: keeper.find(case.name) for case in cases}
+    missing = [case for case in cases if kept.get(case.name) is None]
+    made = make(missing, len(cases) - len(missing))
+    for case in cases:
+        yield kept.get(case.name) or next(made)
+
+
+def _hash_all(case: Case, further: Sequence[Path], settings: Mapping[str, Any]) -> str | None:
     """None if a file cannot be used, which is told when the case is scored."""
-    scans = [case.source, case.target, case.mask, case.transform, *case.labels.values()]
-    files = [] if prediction is None else [prediction, sidecar_path(prediction)]
-    hashes = attempt(
-        lambda: [
-            *(None if path is None else hash_input(path) for path in scans),
-            *(hash_file(path) for path in files),
-        ]
-    )
+    own = (case.source, case.target, case.mask, case.transform, case.label, case.later)
+    files = [*own, *case.labels.values(), *further]
+    hashes = attempt(lambda: [None if path is None else hash_input(path) for path in files])
     if isinstance(hashes, Failure):
         return None
     return hash_json({**settings, "case": case.name, "labels": list(case.labels), "files": hashes})

@@ -12,7 +12,7 @@ from medtranslate.data.cases import Case, find_cases
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import DatasetError
 from medtranslate.inference.predict import InferencePlan
-from medtranslate.io import read_volume
+from medtranslate.io import read_volume, sidecar_path
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.protocol import Protocol
@@ -20,7 +20,7 @@ from medtranslate.metrics.rules import resolve_rules
 from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.preparation import Prepared
-from medtranslate.provenance import git_commit, hash_file, software_versions
+from medtranslate.provenance import hash_file
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis
@@ -38,7 +38,7 @@ from medtranslate.workflows.held_out import (
     refuse_seen_scan,
     validation_command,
 )
-from medtranslate.workflows.kept_evidence import make_keeper
+from medtranslate.workflows.kept_evidence import go_on, make_keeper
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.prediction import Translator
@@ -218,23 +218,26 @@ def score_cases(
         out,
         cases,
         analyses,
-        predictions=predictions,
         settings=_describe_scoring(translator, protocol, protocols, choices, audit=audit),
+        facts={},
+        files={name: (path, sidecar_path(path)) for name, path in (predictions or {}).items()},
     )
-    kept = {case.name: keeper.find(case.name) for case in cases} if keeper else {}
-    scored = predict_cases(
-        translator,
-        [case for case in cases if kept.get(case.name) is None],
-        predictions=predictions,
-        refuse_seen=not choices.even_though_seen,
-        progress=progress,
-        num_before=sum(one is not None for one in kept.values()),
-    )
+
+    def predict(missing: Sequence[Case], num_before: int) -> Iterator[ScoredCase | UnscoredCase]:
+        return predict_cases(
+            translator,
+            missing,
+            predictions=predictions,
+            refuse_seen=not choices.even_though_seen,
+            progress=progress,
+            num_before=num_before,
+        )
+
     details = describe_evaluation(
         translator, seen=seen, scored_seen=choices.even_though_seen, command=command
     )
     summary = evaluate_cases(
-        (kept.get(case.name) or next(scored) for case in cases),
+        go_on(keeper, cases, predict),
         protocol=protocol,
         out=out,
         details=replace(details, checklist=choices.checklist),
@@ -264,8 +267,6 @@ def _describe_scoring(
         "audit": audit,
         "perceptual": None if choices.perceptual is None else hash_file(choices.perceptual),
         "inference": choices.inference.to_words(),
-        "versions": software_versions(),
-        "commit": git_commit(),
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from medtranslate.checkpoint import load_model
 from medtranslate.data.index import index_datasets
 from medtranslate.errors import CheckpointError, ConfigError
+from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
 from medtranslate.metrics.rules import resolve_rules
 from medtranslate.workflows.cohort import join_participants, pair_scans
@@ -51,7 +52,8 @@ def validate_progression(
 
     Raises:
         CheckpointError: If the model cannot be used.
-        ConfigError: If a protocol is not known, or a choice is for models of contrasts alone.
+        ConfigError: If a protocol is not known, a choice is for models of contrasts alone, or
+            another run writes into ``out``.
         DatasetError: If nothing pairs, or nobody was held out.
     """
     choices = choices or ValidationChoices()
@@ -64,25 +66,27 @@ def validate_progression(
     scored, seen = choose_held_out(
         cases, [forecaster.model], even_though_seen=choices.even_though_seen
     )
-    key, before = load_signing_key(), take_snapshot(out)
-    validation = score_follow_ups(
-        forecaster,
-        scored,
-        pairs,
-        out,
-        participants=join_participants(indexes),
-        choices=choices,
-        seen=seen,
-        command=validation_command(model, datasets, out, choices),
-        progress=progress,
-    )
-    record = describe_made(
-        "medtranslate validate",
-        model_sha256=forecaster.model.sha256,
-        pipeline=forecaster.pipeline.name,
-        cases=scored,
-    )
-    sign_outputs(out, since=before, record=record, key=key)
+    key = load_signing_key()
+    with lock_folder(out):
+        before = take_snapshot(out)
+        validation = score_follow_ups(
+            forecaster,
+            scored,
+            pairs,
+            out,
+            participants=join_participants(indexes),
+            choices=choices,
+            seen=seen,
+            command=validation_command(model, datasets, out, choices),
+            progress=progress,
+        )
+        record = describe_made(
+            "medtranslate validate",
+            model_sha256=forecaster.model.sha256,
+            pipeline=forecaster.pipeline.name,
+            cases=scored,
+        )
+        sign_outputs(out, since=before, record=record, key=key)
     return validation
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from medtranslate.errors import ConfigError, DatasetError, VolumeReadError
 from medtranslate.io import read_volume
 from medtranslate.metrics.change_baselines import COHORT_CHANGE, LINEAR_TREND, NO_CHANGE
 from medtranslate.workflows import follow_ups
+from medtranslate.workflows import validate_progression as validate_progression_module
 from medtranslate.workflows.expectations import expect, prepare_earlier
 from medtranslate.workflows.run import run_pipeline
 from medtranslate.workflows.validate_progression import follows_visits, validate_progression
@@ -113,6 +116,50 @@ def test_who_cannot_be_followed_is_told_and_the_others_are_scored(
     together = _read(validated / "volumes.csv")
     assert _read(tmp_path / "volumes.csv") == [row for row in together if row["case"] != name]
     assert show_validation(result).code is ExitCode.PARTLY
+
+
+def test_nobody_is_simulated_and_scored_twice(validated, foreseeing, visited, monkeypatch):
+    before = {path.name: path.read_bytes() for path in validated.glob("*.*") if path.is_file()}
+    monkeypatch.setattr(follow_ups, "_score", lambda *_, **__: pytest.fail("scored again"))
+
+    result = validate_progression(
+        foreseeing, [visited], validated, choices=ValidationChoices(protocols=())
+    )
+
+    assert result.scored == ("visits/09", "visits/10")
+    after = {path.name: path.read_bytes() for path in validated.glob("*.*") if path.is_file()}
+    assert {name for name in after if after[name] != before[name]} == {"manifest.json"}
+    assert verify(validated).holds
+
+
+@pytest.mark.parametrize(
+    "change", [{"interval_years": 2.5}, {"covariates": {"dose": 7.0}}, {"earlier": True}]
+)
+def test_other_times_and_covariates_are_scored_again(
+    change, validated, foreseeing, visited, tmp_path, monkeypatch
+):
+    shutil.copytree(validated, tmp_path / "out")
+    scored = []
+
+    def note(_, case, *__, **___):
+        scored.append(case.name)
+        raise VolumeReadError("is enough to know")
+
+    monkeypatch.setattr(follow_ups, "_score", note)
+    pair_scans = validate_progression_module.pair_scans
+
+    def pair_otherwise(pipeline, indexes):
+        cases, pairs = pair_scans(pipeline, indexes)
+        name = next(case.name for case in cases if case.subject == "visits/10")
+        changed = {"earlier": (pairs[name].baseline,)} if "earlier" in change else change
+        return cases, pairs | {name: replace(pairs[name], **changed)}
+
+    monkeypatch.setattr(validate_progression_module, "pair_scans", pair_otherwise)
+    validate_progression(
+        foreseeing, [visited], tmp_path / "out", choices=ValidationChoices(protocols=())
+    )
+
+    assert [name.partition("_ses")[0] for name in scored] == ["visits_10"]
 
 
 def test_choices_for_models_of_contrasts_are_refused(foreseeing, visited, tmp_path):
