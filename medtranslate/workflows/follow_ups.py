@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,18 +206,14 @@ def simulate_follow_ups(
         progress: Told how far things are.
         num_before: Others that were scored before.
     """
+    models = [forecaster.model] if refuse_seen else []
 
-    def predict(case: Case, prepared: Prepared) -> ScoredCase:
+    def make(case: Case) -> ScoredCase:
+        prepared = _prepare(forecaster.pipeline, case)
+        refuse_seen_scan(case, prepared, models)
         return _score(forecaster, case, pairs[case.name], prepared, trend=trend)
 
-    return make_each(
-        cases,
-        prepare=partial(_prepare, forecaster.pipeline),
-        check=partial(refuse_seen_scan, models=[forecaster.model] if refuse_seen else []),
-        predict=predict,
-        progress=progress,
-        num_before=num_before,
-    )
+    return make_each(cases, make, progress=progress, num_before=num_before)
 
 
 def _prepare(pipeline: Pipeline, case: Case) -> Prepared:

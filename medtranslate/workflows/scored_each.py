@@ -7,7 +7,6 @@ from functools import partial
 
 from medtranslate.data.cases import Case
 from medtranslate.data.pseudonyms import hide_path
-from medtranslate.preprocess.preparation import Prepared
 from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.read_ahead import read_ahead
@@ -16,10 +15,8 @@ from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 
 def make_each(
     cases: Sequence[Case],
+    make: Callable[[Case], ScoredCase],
     *,
-    prepare: Callable[[Case], Prepared],
-    check: Callable[[Case, Prepared], None],
-    predict: Callable[[Case, Prepared], ScoredCase],
     progress: Progress,
     num_before: int = 0,
 ) -> Iterator[ScoredCase | UnscoredCase]:
@@ -27,9 +24,7 @@ def make_each(
 
     Args:
         cases: Held-out people.
-        prepare: Reads the scans of a case.
-        check: Refuses a case that nobody may score; what it raises ends everything.
-        predict: What there is to score of a prepared case.
+        make: What there is to score of a case.
         progress: Told how far things are.
         num_before: Others that were scored before, for whoever looks at the progress.
 
@@ -37,17 +32,13 @@ def make_each(
         The case or, in its place, why it cannot be scored; in words without a file's name.
     """
 
-    def make(case: Case) -> ScoredCase | UnscoredCase:
-        prepared = attempt(partial(prepare, case))
-        if isinstance(prepared, Failure):
-            return _tell(case, prepared)
-        check(case, prepared)
-        made = attempt(partial(predict, case, prepared))
+    def try_one(case: Case) -> ScoredCase | UnscoredCase:
+        made = attempt(partial(make, case))
         return _tell(case, made) if isinstance(made, Failure) else made
 
     progress.stage("score", num_before + len(cases))
     progress.update(num_before, f"{num_before} scored before" if num_before else "")
-    made_ahead = read_ahead(cases, make)
+    made_ahead = read_ahead(cases, try_one)
     for number, (case, made) in enumerate(zip(cases, made_ahead, strict=True), num_before):
         progress.update(number, case.name)
         yield made

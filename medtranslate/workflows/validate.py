@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -325,18 +324,13 @@ def predict_cases(
     """
     models = [one.model for one in (translator, *translator.companions)] if refuse_seen else []
 
-    def predict(case: Case, prepared: Prepared) -> ScoredCase:
+    def make(case: Case) -> ScoredCase:
+        prepared = translator.prepare(case)
+        refuse_seen_scan(case, prepared, models)
         written = None if predictions is None else predictions[case.name]
         return _scored_case(translator, case, prepared, written)
 
-    return make_each(
-        cases,
-        prepare=translator.prepare,
-        check=partial(refuse_seen_scan, models=models),
-        predict=predict,
-        progress=progress,
-        num_before=num_before,
-    )
+    return make_each(cases, make, progress=progress, num_before=num_before)
 
 
 def _scored_case(
