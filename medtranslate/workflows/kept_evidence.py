@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from medtranslate.report.build import CasePictures
 from medtranslate.report.panels import SlicePicture
 from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.attempts import Failure, attempt
-from medtranslate.workflows.evaluate import AnyCase
+from medtranslate.workflows.evaluate import AnyCase, Seen
 from medtranslate.workflows.evidence import Evidence
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 
@@ -73,13 +73,23 @@ class EvidenceKeeper:
         if isinstance(evidence, UnscoredCase):
             write_failed(self.out, evidence.case, evidence.why)
             return evidence
-        path = self._path(evidence.case)
+        self.write(evidence)
+        self.record(evidence.case)
+        return self._read(evidence.case)
+
+    def write(self, evidence: Evidence) -> None:
+        """Write the evidence of a case, and no status file. Raises as :func:`write_bytes`."""
         skeleton, tensors = encode_state({_STATE: evidence})
         header = json.dumps(skeleton, allow_nan=False)
-        write_bytes(path, save(tensors, metadata={_STATE: header}))
-        record = {"made_from": self.keys[evidence.case]}
-        write_done(self.out, evidence.case, record, files=[path])
-        return self._read(evidence.case)
+        write_bytes(self._path(evidence.case), save(tensors, metadata={_STATE: header}))
+
+    def record(self, case: str) -> None:
+        """Write the status file of a case whose evidence is written."""
+        write_done(self.out, case, {"made_from": self.keys[case]}, files=[self._path(case)])
+
+    def of(self, case: str) -> EvidenceKeeper:
+        """The same for one case alone."""
+        return replace(self, keys={case: self.keys[case]})
 
     def _read(self, case: str) -> Evidence:
         with safe_open(self._path(case), framework="pt") as file:
@@ -92,6 +102,10 @@ class EvidenceKeeper:
 
     def _path(self, case: str) -> Path:
         return self.out / EVIDENCE_FOLDER / f"{case}.safetensors"
+
+
+LookElsewhere = Callable[[EvidenceKeeper, Sequence[Case]], Mapping[str, UnscoredCase]]
+"""Has cases scored and kept in other processes, and says who could not be."""
 
 
 def make_keeper(
@@ -131,6 +145,7 @@ def go_on(
     keeper: EvidenceKeeper | None,
     cases: Sequence[Case],
     make: Callable[[Sequence[Case], int], Iterator[ScoredCase | UnscoredCase]],
+    look_elsewhere: LookElsewhere | None = None,
 ) -> Iterator[AnyCase]:
     """Every case in order: what is kept of it, else what there is to score.
 
@@ -138,12 +153,19 @@ def go_on(
         keeper: Finds what is kept; nothing is if None.
         cases: To be scored.
         make: Given the cases of whom nothing is kept, and how many others there are.
+        look_elsewhere: Given those cases first, has them scored and kept; by name, who was not.
     """
-    kept = {} if keeper is None else {case.name: keeper.find(case.name) for case in cases}
-    missing = [case for case in cases if kept.get(case.name) is None]
-    made = make(missing, len(cases) - len(missing))
+    known: dict[str, Seen | None] = {}
+    if keeper is not None:
+        known |= {case.name: keeper.find(case.name) for case in cases}
+        if look_elsewhere is not None:
+            missing = [case for case in cases if known[case.name] is None]
+            known |= look_elsewhere(keeper, missing)
+            known |= {name: keeper.find(name) for name, one in known.items() if one is None}
+    left = [case for case in cases if known.get(case.name) is None]
+    made = make(left, len(cases) - len(left))
     for case in cases:
-        yield kept.get(case.name) or next(made)
+        yield known.get(case.name) or next(made)
 
 
 def _hash_all(case: Case, further: Sequence[Path], settings: Mapping[str, Any]) -> str | None:

@@ -25,7 +25,8 @@ from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.run import RunResult
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
-from medtranslate.workflows.validate import describe_evaluation, make_protocol, predict_cases
+from medtranslate.workflows.scoring_plan import make_protocol
+from medtranslate.workflows.validate import describe_evaluation, predict_cases
 
 Participants = Mapping[str, Mapping[str, str]]
 

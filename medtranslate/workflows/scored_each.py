@@ -34,7 +34,7 @@ def make_each(
 
     def try_one(case: Case) -> ScoredCase | UnscoredCase:
         made = attempt(partial(make, case))
-        return _tell(case, made) if isinstance(made, Failure) else made
+        return tell_unscored(case, made) if isinstance(made, Failure) else made
 
     progress.stage("score", num_before + len(cases))
     progress.update(num_before, f"{num_before} scored before" if num_before else "")
@@ -45,7 +45,8 @@ def make_each(
     progress.update(num_before + len(cases))
 
 
-def _tell(case: Case, failure: Failure) -> UnscoredCase:
+def tell_unscored(case: Case, failure: Failure) -> UnscoredCase:
+    """Why a case is not scored, without the names of its files, which may say who it is of."""
     why = failure.why
     for path in (case.source, case.target):
         why = why if path is None else hide_path(why, path, called=case.name)

@@ -167,8 +167,7 @@ def _record(out: Path, case: Case, result: TranslatedScan | Failure) -> Translat
 
 
 def _translate_one(scan: ScanToTranslate) -> TranslatedScan:
-    translator = _load_once(scan.choice, scan.model_sha256)
-    need_same_model(translator.model, scan.model_sha256)
+    translator = load_once(scan.choice, scan.model_sha256)
     if translator.watermark_identity != scan.watermark:
         raise ConfigError(
             "the worker finds another watermark key than was asked for; do all machines see the"
@@ -177,7 +176,17 @@ def _translate_one(scan: ScanToTranslate) -> TranslatedScan:
     return translate_case(translator, scan.case, scan.path)
 
 
+def load_once(choice: ModelChoice, model_sha256: str) -> Translator:
+    """The model that is meant; a worker does one scan after another with the one it has loaded.
+
+    Raises:
+        CheckpointError: If it cannot be used, or is another on this machine.
+    """
+    translator = _load_last(choice, model_sha256)
+    need_same_model(translator.model, model_sha256)
+    return translator
+
+
 @lru_cache(maxsize=1)
-def _load_once(choice: ModelChoice, model_sha256: str) -> Translator:
-    """A worker translates one scan after another with the model it has loaded."""
+def _load_last(choice: ModelChoice, model_sha256: str) -> Translator:
     return choice.load()

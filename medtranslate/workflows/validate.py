@@ -14,17 +14,12 @@ from medtranslate.inference.predict import InferencePlan
 from medtranslate.io import read_volume, sidecar_path
 from medtranslate.io.locking import lock_folder
 from medtranslate.manifest import load_signing_key, sign_outputs, take_snapshot
-from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.rules import resolve_rules
-from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.preparation import Prepared
-from medtranslate.provenance import hash_file
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis
-from medtranslate.workflows.analyses.choose import choose_analyses
-from medtranslate.workflows.analyses.retranslation import retranslate_with
 from medtranslate.workflows.cohort import join_participants
 from medtranslate.workflows.deviation import read_deviation
 from medtranslate.workflows.downstream import choose_training_cases, make_downstream_task
@@ -37,13 +32,14 @@ from medtranslate.workflows.held_out import (
     refuse_seen_scan,
     validation_command,
 )
-from medtranslate.workflows.kept_evidence import go_on, make_keeper
+from medtranslate.workflows.kept_evidence import LookElsewhere, go_on, make_keeper
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 from medtranslate.workflows.scored_each import make_each
+from medtranslate.workflows.scoring_plan import choose_scoring, describe_scoring, make_protocol
 from medtranslate.workflows.validation_choices import ValidationChoices
 from medtranslate.workflows.window_cells import find_cells, read_plan
 
@@ -90,6 +86,7 @@ def validate(
     *,
     choices: ValidationChoices | None = None,
     predict: Callable[[Translator, Sequence[Case]], Mapping[str, Path]] | None = None,
+    look_elsewhere: LookElsewhere | None = None,
     progress: Progress | None = None,
 ) -> Validation:
     """Score a model on held-out people.
@@ -105,6 +102,7 @@ def validate(
         predict: Makes the synthetic scans, by case name, before any is scored; a case it leaves out
             is not scored. They are predicted one by one if None, and then not written, so that
             ``choices.dicom`` cannot be asked for.
+        look_elsewhere: Scores in other processes, see :func:`go_on`; all in this one if None.
         progress: Told how far things are.
 
     Raises:
@@ -149,6 +147,7 @@ def validate(
             seen=seen,
             command=validation_command(model, datasets, out, choices),
             further=further,
+            look_elsewhere=look_elsewhere,
             progress=progress,
         )
         made = describe_made(
@@ -173,6 +172,7 @@ def score_cases(
     seen: Sequence[str] = (),
     command: str = "",
     further: Sequence[AbstractAnalysis] = (),
+    look_elsewhere: LookElsewhere | None = None,
     progress: Progress | None = None,
 ) -> Validation:
     """Score the model and its baselines, and write the tables and the report.
@@ -190,34 +190,25 @@ def score_cases(
             to score them.
         command: The command that makes the scores again.
         further: What else to look at, after all other analyses.
+        look_elsewhere: Scores in other processes, see :func:`go_on`; all in this one if None.
         progress: Told how far things are.
     """
     progress = progress or NoProgress()
     choices = choices or ValidationChoices()
-    asked = translator.pipeline.evaluation
-    by_name = {case.name: case for case in cases}
-    audit = asked.audit if choices.audit is None else choices.audit
-    protocols = asked.protocols if choices.protocols is None else choices.protocols
     protocol = make_protocol(translator.pipeline)
-    analyses = [
-        *choose_analyses(
-            protocols=protocols,
-            thorough=True,
-            participants=participants,
-            audit=retranslate_with(translator, by_name) if audit else None,
-            calibration=translator.calibration,
-            perceptual=choices.perceptual,
-            downstream=make_downstream_task(translator, training, by_name, progress=progress)
-            if training
-            else None,
-        ),
-        *further,
-    ]
+    by_name = {case.name: case for case in cases}
+    downstream = (
+        make_downstream_task(translator, training, by_name, progress=progress) if training else None
+    )
+    analyses = choose_scoring(
+        translator, choices, cases, participants=participants, downstream=downstream
+    )
+    analyses += further
     keeper = make_keeper(
         out,
         cases,
         analyses,
-        settings=_describe_scoring(translator, protocol, protocols, choices, audit=audit),
+        settings=describe_scoring(translator, choices),
         facts={},
         files={name: (path, sidecar_path(path)) for name, path in (predictions or {}).items()},
     )
@@ -236,7 +227,7 @@ def score_cases(
         translator, seen=seen, scored_seen=choices.even_though_seen, command=command
     )
     summary = evaluate_cases(
-        go_on(keeper, cases, predict),
+        go_on(keeper, cases, predict, look_elsewhere),
         protocol=protocol,
         out=out,
         details=replace(details, checklist=choices.checklist),
@@ -246,27 +237,6 @@ def score_cases(
     )
     refused = () if choices.even_though_seen else tuple(seen)
     return Validation(summary, out / "report.html", find_scored(cases, summary), refused)
-
-
-def _describe_scoring(
-    translator: Translator,
-    protocol: Protocol,
-    protocols: Sequence[str],
-    choices: ValidationChoices,
-    *,
-    audit: bool,
-) -> dict[str, Any]:
-    """All that the scores of a case depend on beside its own files, plain JSON data."""
-    calibration = translator.calibration
-    return {
-        "models": [one.model.sha256 for one in (translator, *translator.companions)],
-        "calibration": None if calibration is None else calibration.to_json(),
-        "protocol": protocol.fingerprint,
-        "protocols": [rule.fingerprint for rule in resolve_rules(protocols)],
-        "audit": audit,
-        "perceptual": None if choices.perceptual is None else hash_file(choices.perceptual),
-        "inference": choices.inference.to_words(),
-    }
 
 
 def find_scored(cases: Sequence[Case], summary: Mapping[str, Any]) -> tuple[str, ...]:
@@ -296,11 +266,6 @@ def _look_further(
             identity=choices.dicom,
         ),
     )
-
-
-def make_protocol(pipeline: Pipeline) -> Protocol:
-    """The default rule, with predictions scaled by what their sidecar records."""
-    return Protocol(scale="sidecar", axis=pipeline.evaluation.axis)
 
 
 def predict_cases(

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from medtranslate.data.cases import Case
 from medtranslate.errors import DatasetError
+from medtranslate.workflows.kept_evidence import EvidenceKeeper
 from medtranslate.workflows.outputs import require_dicom
 from medtranslate.workflows.prediction import Translator
 from medtranslate.workflows.progress import NoProgress, Progress
+from medtranslate.workflows.score_cohort import score_on_cluster
+from medtranslate.workflows.scored_case import UnscoredCase
 from medtranslate.workflows.translate import Translation, translate_cases
 from medtranslate.workflows.translate_cohort import ModelChoice, translate_cohort
 from medtranslate.workflows.validate import Validation, validate
@@ -47,7 +50,8 @@ def validate_cohort(
         datasets: BIDS folders or tables; on a disk that every machine sees under the same path.
         out: Folder for the scans, the tables and the report.
         choices: What to do beside scoring.
-        cluster: Where the scans are made, see :func:`distribute`; in this process if None.
+        cluster: Where the scans are made and scored, see :func:`distribute`; in this process if
+            None.
         progress: Told how far things are.
 
     Raises:
@@ -71,11 +75,35 @@ def validate_cohort(
             )
         )
         made.append(translation)
-        written = {scan.case: scan.output for scan in made[0].scans if scan.output is not None}
+        written = _list_written(translation)
         if not written:
-            reasons = "\n  ".join(f"{scan.case}: {scan.error}" for scan in made[0].failed)
+            reasons = "\n  ".join(f"{scan.case}: {scan.error}" for scan in translation.failed)
             raise DatasetError(f"no held-out person could be translated:\n  {reasons}")
         return written
 
-    validation = validate(model, datasets, out, choices=choices, predict=predict, progress=progress)
+    def look_elsewhere(keeper: EvidenceKeeper, cases: Sequence[Case]) -> Mapping[str, UnscoredCase]:
+        return score_on_cluster(
+            choice,
+            made[0].model_sha256,
+            choices,
+            cases,
+            keeper,
+            predictions=_list_written(made[0]),
+            cluster=cluster or "",
+            progress=progress,
+        )
+
+    validation = validate(
+        model,
+        datasets,
+        out,
+        choices=choices,
+        predict=predict,
+        look_elsewhere=None if cluster is None else look_elsewhere,
+        progress=progress,
+    )
     return CohortValidation(validation, made[0])
+
+
+def _list_written(translation: Translation) -> dict[str, Path]:
+    return {scan.case: scan.output for scan in translation.scans if scan.output is not None}

@@ -16,7 +16,7 @@ from medtranslate.io import write_volume
 from medtranslate.metrics.calibration import Calibration
 from medtranslate.pipeline import Pipeline, pipeline_from_json
 from medtranslate.volume import Volume
-from medtranslate.workflows import validate as validate_module
+from medtranslate.workflows import scoring_plan
 from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.analyses.coverage import Coverage
 from medtranslate.workflows.analyses.risk_coverage import RiskCoverage
@@ -119,7 +119,7 @@ def only_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
     def choose(*, calibration: Calibration, **_: object) -> list[AbstractAnalysis]:
         return [Coverage(calibration), RiskCoverage()]
 
-    monkeypatch.setattr(validate_module, "choose_analyses", choose)
+    monkeypatch.setattr(scoring_plan, "choose_analyses", choose)
 
 
 def write_visits(folder: Path, people: int) -> Path:

@@ -5,9 +5,9 @@ import signal
 import pytest
 
 from medtranslate.manifest import read_manifest
+from medtranslate.workflows import scoring_plan
 from medtranslate.workflows import train as train_module
 from medtranslate.workflows import translate_cohort as translate_cohort_module
-from medtranslate.workflows import validate as validate_module
 from medtranslate.workflows.bids_app import translate_participants
 from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.interruption import StopRequested
@@ -151,7 +151,7 @@ def test_prepared_scans_are_signed(make_pipeline, cohort, tmp_path):
 
 
 def test_scored_scans_are_signed(trained, cohort, tmp_path, monkeypatch, in_this_process):
-    monkeypatch.setattr(validate_module, "choose_analyses", lambda **_: [])
+    monkeypatch.setattr(scoring_plan, "choose_analyses", lambda **_: [])
 
     def job(progress):
         return validate_cohort(

@@ -12,7 +12,7 @@ from medtranslate.io import read_volume, write_volume
 from medtranslate.io.dicom.reading import read_series
 from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.volume import Volume
-from medtranslate.workflows import validate as validate_module
+from medtranslate.workflows import scoring_plan
 from medtranslate.workflows.translate_series import translate_to_dicom
 from medtranslate.workflows.validate_cohort import validate_cohort
 from medtranslate.workflows.validation_choices import ValidationChoices
@@ -44,7 +44,7 @@ def region(series):
 @pytest.fixture
 def write_everything(trained, series, region, cohort, tmp_path, monkeypatch):
     """Function that writes every kind of DICOM that there is."""
-    monkeypatch.setattr(validate_module, "choose_analyses", lambda **_: [])
+    monkeypatch.setattr(scoring_plan, "choose_analyses", lambda **_: [])
     table = series.parent / "table.csv"
     real = series.parent / f"{SECRETS[2]} T2w.nii.gz"
     shutil.copy(cohort / "sub-04" / "anat" / "sub-04_T2w.nii.gz", real)

@@ -82,7 +82,7 @@ def test_a_worker_with_another_watermark_key_makes_nothing(
         path.chmod(0o600)
     choice = ModelChoice(trained, watermark_key=paths[0])
     monkeypatch.setattr(
-        module, "_load_once", lambda choice, _: replace(choice, watermark_key=paths[1]).load()
+        module, "load_once", lambda choice, _: replace(choice, watermark_key=paths[1]).load()
     )
 
     result = translate_on_cluster(choice, [cohort], tmp_path / "out", cluster="x")

@@ -1,29 +1,39 @@
 """Validation of scans that a cluster made says what validation says."""
 
+import json
+import os
 import shutil
+import signal
 
 import pytest
 
 from medtranslate.cli.output import ExitCode
 from medtranslate.cli.summaries import show_cohort_validation
+from medtranslate.errors import GeometryError
 from medtranslate.inference.settings import InferenceChoices
+from medtranslate.workflows import evaluate as evaluate_module
+from medtranslate.workflows import score_cohort, scoring_plan
 from medtranslate.workflows import translate as translate_module
 from medtranslate.workflows import translate_cohort as module
-from medtranslate.workflows import validate as validate_module
 from medtranslate.workflows.distribution import distribute
+from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.translated_case import translate_case
 from medtranslate.workflows.validate import validate
 from medtranslate.workflows.validate_cohort import validate_cohort
 from medtranslate.workflows.validation_choices import ValidationChoices
+from medtranslate.workflows.verify import verify
 
 
 @pytest.fixture(autouse=True)
-def in_this_process(monkeypatch):
+def in_this_process(request, monkeypatch):
     """The work of the cluster is done here, and only the protocol's scores are taken."""
-    monkeypatch.setattr(
-        module, "distribute", lambda job, items, *, cluster: distribute(job, items, cluster=None)
-    )
-    monkeypatch.setattr(validate_module, "choose_analyses", lambda **_: [])
+    if "slow" in request.keywords:
+        return
+    for place in (module, score_cohort):
+        monkeypatch.setattr(
+            place, "distribute", lambda job, items, *, cluster: distribute(job, items, cluster=None)
+        )
+    monkeypatch.setattr(scoring_plan, "choose_analyses", lambda **_: [])
 
 
 @pytest.mark.parametrize("cluster", [None, "local:1"])
@@ -37,6 +47,61 @@ def test_the_scores_are_those_of_validate(cluster, trained, cohort, tmp_path):
     assert many.validation.summary["metrics"] == plain.summary["metrics"]
     assert many.validation.scored == ("toy/04", "toy/05")
     assert len(list((tmp_path / "many" / "predictions" / "status").iterdir())) == 2
+
+
+def test_a_cluster_scores_too_and_only_what_is_left(trained, cohort, tmp_path, monkeypatch):
+    plain = validate(trained, [cohort], tmp_path / "plain")
+    monkeypatch.setattr(evaluate_module, "look_at", lambda *_: pytest.fail("scored here"))
+    scored, look_at = [], score_cohort.look_at
+
+    def note(case, *others):
+        scored.append(case.name)
+        return look_at(case, *others)
+
+    monkeypatch.setattr(score_cohort, "look_at", note)
+    for _ in range(2):
+        many = validate_cohort(
+            trained, [cohort], tmp_path / "many", cluster="x", choices=ValidationChoices()
+        )
+        assert many.validation.summary["metrics"] == plain.summary["metrics"]
+        assert scored == ["toy_04", "toy_05"]
+
+    assert verify(tmp_path / "many").holds
+    (tmp_path / "many" / "evidence" / "toy_05.safetensors").unlink()
+    validate_cohort(trained, [cohort], tmp_path / "many", cluster="x", choices=ValidationChoices())
+    assert scored == ["toy_04", "toy_05", "toy_05"]
+
+
+@pytest.mark.parametrize("place", ["worker", "scores"])
+def test_who_cannot_be_scored_there_is_told(place, trained, cohort, tmp_path, monkeypatch):
+    dataset = tmp_path / "toy"
+    shutil.copytree(cohort, dataset)
+    if place == "worker":
+        (dataset / "sub-05" / "anat" / "sub-05_T2w.nii.gz").write_bytes(b"no scan")
+    else:
+        look_at = score_cohort.look_at
+
+        def refuse(case, *others):
+            if case.name == "toy_05":
+                raise GeometryError("lies elsewhere")
+            return look_at(case, *others)
+
+        monkeypatch.setattr(score_cohort, "look_at", refuse)
+
+    result = validate_cohort(
+        trained, [dataset], tmp_path / "out", cluster="x", choices=ValidationChoices()
+    )
+
+    assert result.validation.scored == ("toy/04",)
+    [(case, why)] = result.validation.unscored
+    assert case == "toy_05"
+    assert "sub-05" not in why
+    assert show_cohort_validation(result).code is ExitCode.PARTLY
+    states = {
+        path.stem: json.loads(path.read_text())["state"]
+        for path in (tmp_path / "out" / "status").iterdir()
+    }
+    assert states == {"toy_04": "done", "toy_05": "failed"}
 
 
 def test_who_cannot_be_predicted_is_told_and_not_scored(trained, cohort, tmp_path):
@@ -80,3 +145,41 @@ def test_how_scans_were_predicted_and_why_is_told(trained, cohort, tmp_path):
     told = [line for line in lines if line.startswith("Computed windows of ")]
     assert told
     assert all("the whole volume needs about" in line for line in told)
+
+
+class _Kills(NoProgress):
+    """Kills a worker when the first case is scored."""
+
+    def __init__(self, pid):
+        self._pid, self._stage = pid, ""
+
+    def stage(self, name, total):
+        self._stage = name
+
+    def update(self, done, note=""):
+        if self._stage == "score" and done and self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            self._pid = None
+
+
+@pytest.mark.slow
+def test_a_worker_process_killed_while_scoring_costs_nobody(trained, cohort, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    choices = ValidationChoices(protocols=())
+    validate_cohort(trained, [cohort], tmp_path / "plain", choices=choices)
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
+    ) as cluster:
+        result = validate_cohort(
+            trained, [cohort], tmp_path / "many", cluster=cluster.scheduler_address,
+            choices=choices, progress=_Kills(cluster.workers[0].pid),
+        )  # fmt: skip
+
+    assert result.validation.unscored == ()
+    for name in ("volumes.csv", "slices.csv", "regions.csv", "sharpness.csv"):
+        assert (tmp_path / "many" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+    assert verify(tmp_path / "many").holds

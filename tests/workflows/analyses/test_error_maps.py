@@ -16,7 +16,7 @@ from medtranslate.io.dicom.reading import read_series
 from medtranslate.io.dicom.writing import write_datasets
 from medtranslate.metrics.protocol import Protocol
 from medtranslate.metrics.yardstick import make_yardstick
-from medtranslate.workflows import validate as validate_module
+from medtranslate.workflows import scoring_plan
 from medtranslate.workflows.analyses.error_maps import find_error
 from medtranslate.workflows.translate_series import translate_to_dicom
 from medtranslate.workflows.validate import validate
@@ -28,7 +28,7 @@ from medtranslate.workflows.validation_choices import ValidationChoices
 def only_error_maps():
     """The other analyses have tests of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validate_module, "choose_analyses", lambda **_: [])
+        patch.setattr(scoring_plan, "choose_analyses", lambda **_: [])
         yield
 
 
