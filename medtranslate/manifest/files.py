@@ -8,7 +8,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from medtranslate.errors import MedTranslateError
-from medtranslate.io import read_volume, scan_suffix
+from medtranslate.io import read_volume, scan_suffix, sidecar_path
+from medtranslate.io.documents import read_document
+from medtranslate.io.writing import VOXELS_KEY
 from medtranslate.provenance import hash_file, hash_volume
 from medtranslate.settings import Settings
 
@@ -41,6 +43,21 @@ class FileRecord(Settings):
 def describe_file(path: Path) -> FileRecord:
     """The hashes of a file, and of its voxels if it is a scan."""
     return FileRecord(sha256=hash_file(path), volume_sha256=hash_scan(path))
+
+
+def describe_written(path: Path) -> FileRecord:
+    """As :func:`describe_file`, of a file that this process has just written and read back.
+
+    Of a scan with a sidecar the sidecar tells the hash of the voxels, which is not taken again.
+    """
+    if scan_suffix(path) is not None:
+        try:
+            known = read_document(sidecar_path(path)).get(VOXELS_KEY)
+        except (OSError, ValueError):
+            known = None
+        if isinstance(known, str):
+            return FileRecord(sha256=hash_file(path), volume_sha256=known)
+    return describe_file(path)
 
 
 def hash_scan(path: Path) -> str | None:

@@ -16,7 +16,7 @@ from pydantic import Field, JsonValue
 from medtranslate.errors import ConfigError
 from medtranslate.io.atomic import write_json
 from medtranslate.io.documents import read_document
-from medtranslate.manifest.files import FileName, FileRecord, describe_file
+from medtranslate.manifest.files import FileName, FileRecord, describe_written
 from medtranslate.manifest.keys import is_signed, load_signing_key, sign_content
 from medtranslate.provenance import hash_file
 from medtranslate.settings import Settings, validate_settings
@@ -46,14 +46,14 @@ def write_done(
         out: The folder that the job writes.
         case: Its name.
         record: What a later call needs to know of it, plain JSON data.
-        files: What was written of it, in ``out``.
+        files: What this process has just written of it, in ``out``.
 
     Raises:
         ConfigError: If there is no key to sign with.
         VolumeWriteError: If the folder cannot be written to.
     """
     written = {
-        path.relative_to(out).as_posix(): describe_file(path).model_dump(mode="json")
+        path.relative_to(out).as_posix(): describe_written(path).model_dump(mode="json")
         for path in files
     }
     _write(out, {"case": case, "state": "done", "record": dict(record), "files": written})
