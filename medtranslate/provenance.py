@@ -79,12 +79,13 @@ def hash_json(data: Any) -> str:  # Any: whatever JSON can hold
 def software_versions() -> dict[str, str]:
     """Versions of this package, Python and the libraries that shape a result; imports none."""
     versions = {"medtranslate": medtranslate.__version__, "python": platform.python_version()}
-    found = {name: _find_version(name) for name in _LIBRARIES}
+    found = {name: find_version(name) for name in _LIBRARIES}
     return versions | {name: version for name, version in found.items() if version is not None}
 
 
 @cache  # every scan of a run names them
-def _find_version(name: str) -> str | None:
+def find_version(name: str) -> str | None:
+    """Version of an installed package; None if it is not."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

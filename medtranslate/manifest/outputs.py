@@ -16,7 +16,7 @@ from medtranslate.manifest.files import FileRecord, describe_file
 from medtranslate.manifest.status import STATUS_FOLDER, read_files
 from medtranslate.provenance import hash_file
 
-_WORKING_FOLDERS = ("cache", "checkpoints", "logs")
+_WORKING_FOLDERS = ("cache", "checkpoints", "evidence", "logs")
 """What a run keeps for itself; it changes, and may be deleted, without a result changing."""
 
 Snapshot = Mapping[str, tuple[int, int]]

@@ -25,13 +25,17 @@ class Failure:
     why: str
 
 
-def attempt(job: Callable[[], Result]) -> Result | Failure:
+def attempt(
+    job: Callable[[], Result], *, but: tuple[type[Exception], ...] = ()
+) -> Result | Failure:
     """Do one case of many; a failure is returned, and a defect's place in the code is logged.
 
-    Requests to stop are no failures: they are raised.
+    Requests to stop are no failures: they are raised, and so is what ``but`` names.
     """
     try:
         return job()
+    except but:
+        raise
     except Exception as error:  # noqa: BLE001 - a defect that one case meets must not cost the others
         if not isinstance(error, MedTranslateError) and not is_out_of_memory(error):
             # Frames without the exception's own text, which may quote what a file holds.

@@ -32,7 +32,7 @@ from medtranslate.workflows.run_scores import FOLDS_FILE, HASH_DIGITS, SPLIT_FIL
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 from medtranslate.workflows.train import open_run
 from medtranslate.workflows.translated_case import TranslatedScan
-from medtranslate.workflows.validate import Validation
+from medtranslate.workflows.validate import Validation, find_scored
 
 
 @dataclass(frozen=True)
@@ -218,22 +218,15 @@ def _score(
     out: Path,
 ) -> Validation:
     """One evaluation over all runs. What belongs to one model is in the report of its run."""
-    people: set[str] = set()
-
-    def note(case: ScoredCase | UnscoredCase) -> ScoredCase | UnscoredCase:
-        if isinstance(case, ScoredCase):
-            people.add(case.subject)
-        return case
-
     summary = evaluate_cases(
-        map(note, scored),
+        scored,
         protocol=repeated.make_protocol(pipeline),
         out=out / "evaluation",
         details=details,
         analyses=[*repeated.choose_analyses(pipeline.evaluation.protocols), SeedSpread()],
         all_or_none=False,
     )
-    return Validation(summary, out / "evaluation" / "report.html", tuple(sorted(people)), ())
+    return Validation(summary, out / "evaluation" / "report.html", find_scored(summary), ())
 
 
 def _predict_repeats(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medtranslate.errors import DatasetError, MedTranslateError
+from medtranslate.errors import DatasetError, MedTranslateError, VolumeWriteError
 from medtranslate.io import parse_bids_name, read_mask, read_volume, sidecar_path
 from medtranslate.io.atomic import write_text
 from medtranslate.io.documents import read_document
@@ -95,11 +95,11 @@ def evaluate_cases(
             unscored.append(found)
             continue
         evidence.append(found)
+        _refuse_mixture(evidence[0], found)
         for analysis in analyses:
             analysis.take(found.seen[analysis.name])
     if not evidence:
         raise DatasetError("\n  ".join(["there is no case to score", *_tell_unscored(unscored)]))
-    _refuse_mixture(evidence)
     rows = tuple(row for one in evidence for row in one.rows)
     is_ct, masks_given = evidence[0].is_ct, all(one.mask_given for one in evidence)
     board = Scoreboard(rows, rows[0].method, is_ct, protocol)
@@ -213,26 +213,42 @@ def _look_at_each(
             continue
         if isinstance(case, UnscoredCase):
             found: Seen = case
+        elif all_or_none:
+            found = _look_or_end(case, protocol, analyses)
         else:
-            try:
-                found = look_at(case, protocol, analyses)
-            except MedTranslateError as error:
-                if all_or_none:
-                    raise type(error)(f"{case.name}: {error}") from error
-                found = UnscoredCase(case.name, str(error))
+            found = _try_to_look(case, protocol, analyses)
         yield found if keep is None else keep(found)
+
+
+def _look_or_end(
+    case: ScoredCase, protocol: Protocol, analyses: Sequence[AbstractAnalysis]
+) -> Evidence:
+    try:
+        return look_at(case, protocol, analyses)
+    except MedTranslateError as error:
+        raise type(error)(f"{case.name}: {error}") from error
+
+
+def _try_to_look(
+    case: ScoredCase, protocol: Protocol, analyses: Sequence[AbstractAnalysis]
+) -> Seen:
+    # Scoring two files must not wait for the deep-learning libraries that this imports.
+    from medtranslate.workflows.attempts import Failure, attempt
+
+    made = attempt(lambda: look_at(case, protocol, analyses), but=(VolumeWriteError,))
+    return UnscoredCase(case.name, made.why) if isinstance(made, Failure) else made
 
 
 def _tell_unscored(unscored: Sequence[UnscoredCase]) -> list[str]:
     return [f"{one.case} ({one.why.rstrip('.')})" for one in unscored]
 
 
-def _refuse_mixture(evidence: Sequence[Evidence]) -> None:
-    units = {one.is_ct: one.case for one in evidence}
-    if len(units) > 1:
+def _refuse_mixture(first: Evidence, other: Evidence) -> None:
+    if first.is_ct != other.is_ct:
+        ct, mr = (first, other) if first.is_ct else (other, first)
         raise DatasetError(
-            f"{units[True]} is CT in HU and {units[False]} is not; their errors have no common "
-            "unit. Score them in two runs"
+            f"{ct.case} is CT in HU and {mr.case} is not; their errors have no common unit. Score"
+            " them in two runs"
         )
 
 

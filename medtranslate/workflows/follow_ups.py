@@ -31,7 +31,7 @@ from medtranslate.workflows.evaluate import evaluate_cases
 from medtranslate.workflows.expectations import expect
 from medtranslate.workflows.forecaster import AnyForesight, Forecaster, NativeFuture
 from medtranslate.workflows.held_out import describe_validation, refuse_seen_scan
-from medtranslate.workflows.kept_evidence import go_on, make_keeper
+from medtranslate.workflows.kept_evidence import go_on, make_keep, make_keeper
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.scored_case import Followed, ScoredCase, UnscoredCase
 from medtranslate.workflows.scored_each import make_each
@@ -71,6 +71,7 @@ def score_follow_ups(
         protocols, participants=participants, perceptual=choices.perceptual
     )
     trend = has_trend(cases, pairs)
+    files = {name: list(_list_earlier(pair)) for name, pair in pairs.items()}
     keeper = make_keeper(
         out,
         cases,
@@ -81,9 +82,10 @@ def score_follow_ups(
             "protocols": [rule.fingerprint for rule in resolve_rules(protocols)],
             "perceptual": None if choices.perceptual is None else hash_file(choices.perceptual),
             "trend": trend,
+            "even_though_seen": choices.even_though_seen,
         },
         facts={name: _describe_pair(pair) for name, pair in pairs.items()},
-        files={name: list(_list_earlier(pair)) for name, pair in pairs.items()},
+        files=files,
     )
 
     def simulate(missing: Sequence[Case], num_before: int) -> Iterator[ScoredCase | UnscoredCase]:
@@ -107,10 +109,10 @@ def score_follow_ups(
         details=replace(details, checklist=choices.checklist),
         analyses=analyses,
         all_or_none=False,
-        keep=None if keeper is None else keeper.keep,
+        keep=make_keep(keeper, cases, files),
     )
     refused = () if choices.even_though_seen else tuple(seen)
-    return Validation(summary, out / "report.html", find_scored(cases, summary), refused)
+    return Validation(summary, out / "report.html", find_scored(summary), refused)
 
 
 def _describe_pair(pair: VisitPair) -> dict[str, Any]:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+import medtranslate
 from medtranslate.checkpoint.state import decode_state, encode_state
 from medtranslate.data.cases import Case
-from medtranslate.errors import CheckpointError
+from medtranslate.errors import CheckpointError, ConfigError
 from medtranslate.io.atomic import write_bytes
 from medtranslate.io.content import hash_input
 from medtranslate.io.documents import parse_document
 from medtranslate.manifest.status import read_done, write_done, write_failed
 from medtranslate.metrics.scoreboard import ScoredPrediction
 from medtranslate.metrics.scoring import CaseScores, SliceScores
-from medtranslate.provenance import git_commit, hash_json, software_versions
+from medtranslate.provenance import find_version, hash_file, hash_json, software_versions
 from medtranslate.report.browser import SliceBrowser
 from medtranslate.report.build import CasePictures
 from medtranslate.report.panels import SlicePicture
@@ -28,10 +30,15 @@ from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.evaluate import AnyCase, Seen
 from medtranslate.workflows.evidence import Evidence
+from medtranslate.workflows.labels import find_label_names
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
+from medtranslate.workflows.scored_each import hide_files
 
 EVIDENCE_FOLDER = "evidence"
 """Folder of the kept files, in the folder of the scores."""
+
+_OPTIONAL = ("openvino", "pydicom")
+"""Extras that change scores where they are installed."""
 
 _KINDS = (
     Evidence, ScoredPrediction, CaseScores, SliceScores, CasePictures, SlicePicture, SliceBrowser,
@@ -84,7 +91,17 @@ class EvidenceKeeper:
         write_bytes(self._path(evidence.case), save(tensors, metadata={_STATE: header}))
 
     def record(self, case: str) -> None:
-        """Write the status file of a case whose evidence is written."""
+        """Write the status file of a case whose evidence is written.
+
+        Raises:
+            ConfigError: If it is not here, since whoever wrote it has another disk.
+            VolumeWriteError: If the status file cannot be written.
+        """
+        if not self._path(case).is_file():
+            raise ConfigError(
+                f"{self._path(case)}: was written by a worker and is not here. Give an --out that"
+                " every machine sees under the same path"
+            )
         write_done(self.out, case, {"made_from": self.keys[case]}, files=[self._path(case)])
 
     def of(self, case: str) -> EvidenceKeeper:
@@ -133,8 +150,7 @@ def make_keeper(
         case.name: _hash_all(
             case,
             files.get(case.name, ()),
-            {**settings, "versions": software_versions(), "commit": git_commit()}
-            | {"facts": facts.get(case.name, {})},
+            {**settings, "code": describe_code(), "facts": facts.get(case.name, {})},
         )
         for case in cases
     }
@@ -158,21 +174,57 @@ def go_on(
     known: dict[str, Seen | None] = {}
     if keeper is not None:
         known |= {case.name: keeper.find(case.name) for case in cases}
-        if look_elsewhere is not None:
-            missing = [case for case in cases if known[case.name] is None]
+        missing = [case for case in cases if known[case.name] is None]
+        if look_elsewhere is not None and missing:
             known |= look_elsewhere(keeper, missing)
             known |= {name: keeper.find(name) for name, one in known.items() if one is None}
     left = [case for case in cases if known.get(case.name) is None]
     made = make(left, len(cases) - len(left))
     for case in cases:
         yield known.get(case.name) or next(made)
+    yield from made  # nobody: it ends, and tells so
+
+
+def make_keep(
+    keeper: EvidenceKeeper | None, cases: Sequence[Case], files: Mapping[str, Sequence[Path]]
+) -> Callable[[Seen], Seen]:
+    """What is done with all that was seen: names of files are hidden, and it is kept.
+
+    Args:
+        keeper: Keeps it; nobody if None.
+        cases: To be scored.
+        files: By case, files beside those of the case itself.
+    """
+    by_name = {case.name: case for case in cases}
+
+    def keep(seen: Seen) -> Seen:
+        if isinstance(seen, UnscoredCase):
+            seen = hide_files(seen, by_name[seen.case], further=files.get(seen.case, ()))
+        return seen if keeper is None else keeper.keep(seen)
+
+    return keep
 
 
 def _hash_all(case: Case, further: Sequence[Path], settings: Mapping[str, Any]) -> str | None:
     """None if a file cannot be used, which is told when the case is scored."""
     own = (case.source, case.target, case.mask, case.transform, case.label, case.later)
-    files = [*own, *case.labels.values(), *further]
+    tables = [find_label_names(path) for path in case.labels.values()]
+    files = [*own, *case.labels.values(), *tables, *further]
     hashes = attempt(lambda: [None if path is None else hash_input(path) for path in files])
     if isinstance(hashes, Failure):
         return None
-    return hash_json({**settings, "case": case.name, "labels": list(case.labels), "files": hashes})
+    person = [case.name, case.dataset, case.subject, case.session]
+    return hash_json({**settings, "person": person, "labels": list(case.labels), "files": hashes})
+
+
+def describe_code() -> dict[str, str]:
+    """Versions of all that computes a score, and the hash of our own code, plain JSON data."""
+    optional = {name: find_version(name) or "" for name in _OPTIONAL}
+    return {**software_versions(), **optional, "code": _hash_code()}
+
+
+@cache
+def _hash_code() -> str:
+    package = Path(medtranslate.__file__).parent
+    files = sorted(package.rglob("*.py"))
+    return hash_json({path.relative_to(package).as_posix(): hash_file(path) for path in files})

@@ -95,11 +95,8 @@ def _is_segmentation(name: str) -> bool:
 
 
 def _read_names(segmentation: Path) -> dict[int, str]:
-    """Label to name, from the segmentation's own table or one that BIDS lets it inherit."""
-    stem = segmentation.name.removesuffix(scan_suffix(segmentation) or "")
-    own = segmentation.with_name(f"{stem}.tsv")
-    candidates = [own, *(folder / "dseg.tsv" for folder in _folders_of_dataset(segmentation))]
-    table = next((path for path in candidates if path.is_file()), None)
+    """Label to name."""
+    table = find_label_names(segmentation)
     if table is None:
         return {}
     return {
@@ -107,6 +104,14 @@ def _read_names(segmentation: Path) -> dict[int, str]:
         for _, row in read_table(table)
         if _LABEL.fullmatch(row.get("index", "")) and row.get("name")
     }
+
+
+def find_label_names(segmentation: Path) -> Path | None:
+    """The table that names a segmentation's labels: its own, or one that BIDS lets it inherit."""
+    stem = segmentation.name.removesuffix(scan_suffix(segmentation) or "")
+    own = segmentation.with_name(f"{stem}.tsv")
+    candidates = [own, *(folder / "dseg.tsv" for folder in _folders_of_dataset(segmentation))]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _folders_of_dataset(path: Path) -> list[Path]:

@@ -127,7 +127,8 @@ class RepeatedFollowUps(AbstractRepeated):
 
     def predict(self, run: RunResult, *, progress: Progress) -> Iterator[ScoredCase | UnscoredCase]:
         """Simulated follow-ups; baselines are the same whichever run held a person out."""
-        held_out = [case for case in self._cases if case.subject in run.validation.scored]
+        tried = {*run.validation.scored, *dict(run.validation.unscored)}
+        held_out = [case for case in self._cases if {case.subject, case.name} & tried]
         return simulate_follow_ups(
             load_forecaster(run.folder),
             held_out,

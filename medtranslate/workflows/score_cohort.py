@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medtranslate.data.cases import Case
-from medtranslate.errors import MedTranslateError
+from medtranslate.errors import ConfigError, VolumeWriteError
 from medtranslate.workflows.attempts import Failure
 from medtranslate.workflows.distribution import distribute
 from medtranslate.workflows.evidence import look_at
-from medtranslate.workflows.kept_evidence import EvidenceKeeper
+from medtranslate.workflows.kept_evidence import EvidenceKeeper, describe_code
 from medtranslate.workflows.progress import NoProgress, Progress
 from medtranslate.workflows.scored_case import UnscoredCase
-from medtranslate.workflows.scored_each import tell_unscored
 from medtranslate.workflows.scoring_plan import choose_scoring, make_protocol
 from medtranslate.workflows.translate_cohort import ModelChoice, load_once
 from medtranslate.workflows.validate import predict_cases
@@ -32,6 +31,7 @@ class CaseToScore:
         case: Whom.
         written: The synthetic scan.
         keeper: Writes what was seen.
+        code: What the caller computes with, see :func:`describe_code`.
     """
 
     choice: ModelChoice
@@ -40,6 +40,7 @@ class CaseToScore:
     case: Case
     written: Path
     keeper: EvidenceKeeper
+    code: Mapping[str, str]
 
 
 def score_on_cluster(
@@ -69,11 +70,18 @@ def score_on_cluster(
         By name the cases that could not be scored; of the others ``keeper`` has the evidence.
 
     Raises:
-        ConfigError: If the cluster cannot be reached.
+        ConfigError: If the cluster cannot be reached, or its workers have another disk.
+        VolumeWriteError: If a worker or this process cannot write.
     """
     jobs = [
         CaseToScore(
-            choice, model_sha256, choices, case, predictions[case.name], keeper.of(case.name)
+            choice,
+            model_sha256,
+            choices,
+            case,
+            predictions[case.name],
+            keeper.of(case.name),
+            describe_code(),
         )
         for case in cases
     ]
@@ -81,18 +89,29 @@ def score_on_cluster(
     progress.stage("score", len(jobs))
     for done, (number, result) in enumerate(distribute(_score_one, jobs, cluster=cluster), 1):
         case = jobs[number].case
-        told = tell_unscored(case, result) if isinstance(result, Failure) else result
-        if told is None:
+        if isinstance(result, VolumeWriteError):
+            raise result
+        if isinstance(result, Failure):
+            unscored[case.name] = UnscoredCase(case.name, result.why)
+        elif result is None:
             keeper.record(case.name)
         else:
-            keeper.keep(told)
-            unscored[case.name] = told
+            unscored[case.name] = result
         progress.update(done, case.name)
     return unscored
 
 
-def _score_one(job: CaseToScore) -> UnscoredCase | None:
-    """Write what is seen of a case; why not is given back."""
+def _score_one(job: CaseToScore) -> UnscoredCase | VolumeWriteError | None:
+    """Write what is seen of a case; why not is given back, and what keeps all from being written.
+
+    Raises:
+        ConfigError: If this process is of another version than who sent the job.
+    """
+    if (code := describe_code()) != job.code:
+        differing = sorted(name for name in code if code[name] != job.code.get(name))
+        raise ConfigError(
+            f"the worker has another {', '.join(differing)} than this machine; install the same"
+        )
     translator = load_once(job.choice, job.model_sha256)
     (made,) = predict_cases(
         translator,
@@ -106,6 +125,6 @@ def _score_one(job: CaseToScore) -> UnscoredCase | None:
     analyses = choose_scoring(translator, job.choices, [job.case])
     try:
         job.keeper.write(look_at(made, make_protocol(translator.pipeline), analyses))
-    except MedTranslateError as error:
-        return UnscoredCase(job.case.name, str(error))
+    except VolumeWriteError as error:
+        return error
     return None

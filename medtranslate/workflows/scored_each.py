@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from medtranslate.data.cases import Case
 from medtranslate.data.pseudonyms import hide_path
@@ -34,7 +36,9 @@ def make_each(
 
     def try_one(case: Case) -> ScoredCase | UnscoredCase:
         made = attempt(partial(make, case))
-        return tell_unscored(case, made) if isinstance(made, Failure) else made
+        if isinstance(made, Failure):
+            return hide_files(UnscoredCase(case.name, made.why), case)
+        return made
 
     progress.stage("score", num_before + len(cases))
     progress.update(num_before, f"{num_before} scored before" if num_before else "")
@@ -45,9 +49,16 @@ def make_each(
     progress.update(num_before + len(cases))
 
 
-def tell_unscored(case: Case, failure: Failure) -> UnscoredCase:
-    """Why a case is not scored, without the names of its files, which may say who it is of."""
-    why = failure.why
-    for path in (case.source, case.target):
+def hide_files(unscored: UnscoredCase, case: Case, *, further: Iterable[Path] = ()) -> UnscoredCase:
+    """Why a case is not scored, without the names of its files, which may say who it is of.
+
+    Args:
+        unscored: What is to be told.
+        case: Whose own files are hidden.
+        further: Others.
+    """
+    own = (case.source, case.target, case.mask, case.transform, case.label, case.later)
+    why = unscored.why
+    for path in (*own, *case.labels.values(), *further):
         why = why if path is None else hide_path(why, path, called=case.name)
-    return UnscoredCase(case.name, why.removeprefix(f"{case.name}: "))
+    return replace(unscored, why=why.removeprefix(f"{case.name}: "))

@@ -72,5 +72,7 @@ def describe_scoring(translator: Translator, choices: ValidationChoices) -> dict
         "protocols": [rule.fingerprint for rule in rules],
         "audit": _is_audit(translator, choices),
         "perceptual": None if perceptual is None else hash_file(perceptual),
-        "inference": choices.inference.to_words(),
+        "inference": translator.inference.model_dump(mode="json"),
+        "device": translator.processor.device.type,
+        "even_though_seen": choices.even_though_seen,
     }

@@ -21,7 +21,7 @@ from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import IntensityScale, Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis
 from medtranslate.workflows.cohort import join_participants
-from medtranslate.workflows.deviation import read_deviation
+from medtranslate.workflows.deviation import deviation_path, read_deviation
 from medtranslate.workflows.downstream import choose_training_cases, make_downstream_task
 from medtranslate.workflows.ensemble import describe_views, load_chosen_translator
 from medtranslate.workflows.evaluate import evaluate_cases
@@ -32,7 +32,7 @@ from medtranslate.workflows.held_out import (
     refuse_seen_scan,
     validation_command,
 )
-from medtranslate.workflows.kept_evidence import LookElsewhere, go_on, make_keeper
+from medtranslate.workflows.kept_evidence import LookElsewhere, go_on, make_keep, make_keeper
 from medtranslate.workflows.labels import read_labels
 from medtranslate.workflows.marking import describe_made
 from medtranslate.workflows.prediction import Translator
@@ -204,14 +204,20 @@ def score_cases(
         translator, choices, cases, participants=participants, downstream=downstream
     )
     analyses += further
-    keeper = make_keeper(
-        out,
-        cases,
-        analyses,
-        settings=describe_scoring(translator, choices),
-        facts={},
-        files={name: (path, sidecar_path(path)) for name, path in (predictions or {}).items()},
-    )
+    files = {
+        name: _list_files(path, with_deviation=translator.calibration is not None)
+        for name, path in (predictions or {}).items()
+    }
+    keeper = None
+    if predictions is not None:  # else who knows in which windows the memory lets them be made
+        keeper = make_keeper(
+            out,
+            cases,
+            analyses,
+            settings=describe_scoring(translator, choices),
+            facts={},
+            files=files,
+        )
 
     def predict(missing: Sequence[Case], num_before: int) -> Iterator[ScoredCase | UnscoredCase]:
         return predict_cases(
@@ -233,16 +239,21 @@ def score_cases(
         details=replace(details, checklist=choices.checklist),
         analyses=analyses,
         all_or_none=False,
-        keep=None if keeper is None else keeper.keep,
+        keep=make_keep(keeper, cases, files),
     )
     refused = () if choices.even_though_seen else tuple(seen)
-    return Validation(summary, out / "report.html", find_scored(cases, summary), refused)
+    return Validation(summary, out / "report.html", find_scored(summary), refused)
 
 
-def find_scored(cases: Sequence[Case], summary: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of these cases the people whom a summary of scores holds."""
-    scored = {row["case"] for row in summary["per_case"]}
-    return tuple(sorted({case.subject for case in cases if case.name in scored}))
+def _list_files(prediction: Path, *, with_deviation: bool) -> list[Path]:
+    """What is read of a synthetic scan."""
+    deviation = [deviation_path(prediction)] if with_deviation else []
+    return [prediction, sidecar_path(prediction), *deviation]
+
+
+def find_scored(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """The people whom a summary of scores holds."""
+    return tuple(sorted({row["subject"] for row in summary["per_case"]}))
 
 
 def _look_further(

@@ -13,6 +13,7 @@ from medtranslate.cli.output import ExitCode
 from medtranslate.cli.summaries import show_cross_validation, show_run
 from medtranslate.errors import ConfigError, DatasetError
 from medtranslate.pipeline import read_pipeline
+from medtranslate.workflows import evaluate
 from medtranslate.workflows import run as run_module
 from medtranslate.workflows import validate as validate_module
 from medtranslate.workflows.cross_validate import cross_validate, list_repeats
@@ -67,17 +68,20 @@ def test_the_common_scores_are_those_of_the_folds(finished):
     assert summary["n"] == 5
 
 
+@pytest.mark.parametrize(
+    ("place", "name"), [(validate_module, "_scored_case"), (evaluate, "look_at")]
+)
 def test_who_cannot_be_scored_is_told_and_the_others_are_scored(
-    finished, people, make_pipeline, tmp_path, monkeypatch
+    place, name, finished, people, make_pipeline, tmp_path, monkeypatch
 ):
-    made = validate_module._scored_case
+    made = getattr(place, name)
 
-    def make_but_one(translator, case, *others):
-        if case.subject == "toy/04":
+    def make_but_one(*given):
+        if any(getattr(one, "name", "") == "toy_04" for one in given):
             raise DatasetError("cannot be registered")
-        return made(translator, case, *others)
+        return made(*given)
 
-    monkeypatch.setattr(validate_module, "_scored_case", make_but_one)
+    monkeypatch.setattr(place, name, make_but_one)
 
     result = cross_validate(make_pipeline(**SETTINGS), [people], tmp_path / "cv")
 

@@ -7,6 +7,10 @@ import numpy as np
 import pytest
 
 from medtranslate.checkpoint import load_model
+from medtranslate.cli.output import ExitCode
+from medtranslate.cli.summaries import show_cross_validation
+from medtranslate.errors import VolumeReadError
+from medtranslate.workflows import follow_ups
 from medtranslate.workflows import run as run_module
 from medtranslate.workflows.cross_validate import cross_validate
 
@@ -93,3 +97,22 @@ def test_seeds_are_averaged_within_each_person(four, make_progression, tmp_path)
     shared = json.loads((tmp_path / "seeds" / "split.json").read_text())["subjects"]
     assert {who for who, part in shared.items() if part == "test"} == {"four/03", "four/04"}
     assert "Spread over seeds" in found.validation.report.read_text(encoding="utf-8")
+
+
+def test_who_a_fold_could_not_score_is_told_of_everybody_too(
+    four, make_progression, tmp_path, monkeypatch
+):
+    score = follow_ups._score
+
+    def score_but_one(forecaster, case, *others, **options):
+        if case.subject == "four/02":
+            raise VolumeReadError("ends too early")
+        return score(forecaster, case, *others, **options)
+
+    monkeypatch.setattr(follow_ups, "_score", score_but_one)
+
+    result = cross_validate(make_progression(**SETTINGS), [four], tmp_path / "cv")
+
+    assert result.validation.scored == ("four/01", "four/03", "four/04")
+    assert [why for _, why in result.validation.unscored] == ["ends too early"]
+    assert show_cross_validation(result).code is ExitCode.PARTLY

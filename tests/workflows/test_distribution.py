@@ -112,6 +112,8 @@ def test_a_queue_that_cannot_be_used_is_told(kind, submit, cancel, tmp_path, mon
 @pytest.mark.parametrize(("kind", "submit", "cancel"), QUEUES)
 def test_jobs_of_a_queue_do_the_work(kind, submit, cancel, tmp_path, monkeypatch):
     dask = pytest.importorskip("dask", reason="the extra 'cluster' is not installed")
+    import dask_jobqueue  # noqa: F401 - its defaults come with the import, and would go with "with"
+
     make_queue(tmp_path, monkeypatch, submit, cancel)
     monkeypatch.chdir(tmp_path)
     told = {f"jobqueue.{kind}.{key}": value

@@ -2,17 +2,32 @@
 
 import json
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from medtranslate.errors import ConfigError, DatasetError
+from medtranslate.checkpoint import load_model, save_model
+from medtranslate.errors import ConfigError, DatasetError, VolumeWriteError
+from medtranslate.io import read_volume, write_volume
+from medtranslate.provenance import hash_volume
+from medtranslate.volume import Volume
+from medtranslate.workflows import kept_evidence
 from medtranslate.workflows import validate as validate_module
+from medtranslate.workflows.analyses.regions import RegionAnalysis
+from medtranslate.workflows.analyses.retranslation import Retranslation
 from medtranslate.workflows.kept_evidence import EVIDENCE_FOLDER
-from medtranslate.workflows.validate import validate
+from medtranslate.workflows.train import INPUTS_KEY
+from medtranslate.workflows.validate_cohort import validate_cohort
 from medtranslate.workflows.validation_choices import ValidationChoices
 from medtranslate.workflows.verify import verify
 
 PLAIN = ValidationChoices(protocols=("monai",))
+
+
+def validate(model, datasets, out, **options):
+    return validate_cohort(model, datasets, out, **options).validation
 
 
 def contents(folder):
@@ -99,6 +114,173 @@ def test_who_could_not_be_scored_is_tried_again(trained, dataset, tmp_path, scor
 
     assert result.scored == ("toy/04", "toy/05")
     assert scored == ["toy_04", "toy_05", "toy_05"]
+
+
+def name_label(dataset, name):
+    table = dataset / "derivatives" / "truth" / "sub-05" / "anat" / "sub-05_dseg.tsv"
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_text(f"index\tname\n1\t{name}\n")
+
+
+@pytest.fixture
+def labelled(dataset):
+    """One of the people has a segmentation of one label."""
+    scan = read_volume(dataset / "sub-05" / "anat" / "sub-05_T1w.nii.gz")
+    labels = np.zeros_like(scan.array, dtype=np.uint8)
+    labels[:, 8:11, 10:14, 6:9] = 1
+    name_label(dataset, "bone")
+    folder = dataset / "derivatives" / "truth" / "sub-05" / "anat"
+    write_volume(folder / "sub-05_dseg.nii.gz", Volume(labels, scan.geometry))
+    return dataset
+
+
+def test_another_name_of_a_label_scores_its_person_again(labelled, trained, tmp_path, scored):
+    validate(trained, [labelled], tmp_path / "out", choices=PLAIN)
+    assert "bone" in (tmp_path / "out" / "regions.csv").read_text()
+    name_label(labelled, "liver")
+
+    validate(trained, [labelled], tmp_path / "out", choices=PLAIN)
+
+    assert scored == ["toy_04", "toy_05", "toy_05"]
+    regions = (tmp_path / "out" / "regions.csv").read_text()
+    assert "liver" in regions
+    assert "bone" not in regions
+
+
+def test_whose_visits_are_one_persons_after_all_is_counted_once(
+    trained, strangers, tmp_path, scored
+):
+    """Both tables give the cases the same names."""
+
+    def write(rows):
+        lines = ["subject,session,contrast,path"]
+        for subject, session, stranger in rows:
+            for contrast in ("T1w", "T2w"):
+                scan = strangers / f"sub-{stranger}" / "anat" / f"sub-{stranger}_{contrast}.nii.gz"
+                lines.append(f"{subject},{session},{contrast},{scan}")
+        (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+        return tmp_path / "t.csv"
+
+    two = write([("01_ses-a", "", "x1"), ("01_ses-b", "", "x2")])
+    assert validate(trained, [two], tmp_path / "out", choices=PLAIN).summary["n"] == 2
+
+    one = write([("01", "a", "x1"), ("01", "b", "x2")])
+    result = validate(trained, [one], tmp_path / "out", choices=PLAIN)
+
+    assert result.summary["n"] == 1
+    assert result.scored == ("t/01",)
+    assert len(scored) == 4
+
+
+def test_who_was_trained_on_is_not_found_scored(trained, cohort, tmp_path):
+    """Scored on demand, under another name, and then no longer asked for."""
+    scan = read_volume(cohort / "sub-01" / "anat" / "sub-01_T1w.nii.gz")
+    model = load_model(trained)
+    inputs = {hash_volume(scan.voxels, scan.geometry.affine): "toy/01"}
+    save_model(
+        tmp_path / "model",
+        weights=model.weights,
+        config=model.config | {INPUTS_KEY: inputs},
+        scale=model.scale,
+        provenance=model.provenance,
+        card="",
+    )
+    for person in ("sub-01", "sub-04"):
+        shutil.copytree(cohort / person, tmp_path / "renamed" / person)
+    data, out = [tmp_path / "renamed"], tmp_path / "out"
+    asked = replace(PLAIN, even_though_seen=True)
+    assert validate(tmp_path, data, out, choices=asked).scored == ("renamed/01", "renamed/04")
+
+    result = validate(tmp_path, data, out, choices=PLAIN)
+
+    assert result.scored == ("renamed/04",)
+    [(case, why)] = result.unscored
+    assert case == "renamed_01"
+    assert "trained on this very scan" in why
+
+
+def test_a_disk_that_was_full_leaves_no_note(trained, strangers, tmp_path, monkeypatch):
+    """What is no matter of the source ends the command, and is not kept."""
+    choices = ValidationChoices(protocols=(), audit=True)
+    translate = Retranslation.translate
+
+    def fail(self, *_):
+        raise VolumeWriteError("no space left on device")
+
+    monkeypatch.setattr(Retranslation, "translate", fail)
+    with pytest.raises(VolumeWriteError, match="no space left"):
+        validate(trained, [strangers], tmp_path / "out", choices=choices)
+    monkeypatch.setattr(Retranslation, "translate", translate)
+
+    result = validate(trained, [strangers], tmp_path / "out", choices=choices)
+
+    assert result.unscored == ()
+    assert "no space left" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_no_file_of_a_person_is_named(trained, dataset, tmp_path):
+    folder = dataset / "derivatives" / "JohnDoe" / "sub-04" / "anat"
+    folder.mkdir(parents=True)
+    (folder / "sub-04_label-lesion_mask.nii.gz").write_bytes(b"no scan")
+
+    [(case, _)] = validate(trained, [dataset], tmp_path / "out", choices=PLAIN).unscored
+
+    assert case == "toy_04"
+    for path in (tmp_path / "out").rglob("*"):
+        assert path.is_dir() or b"JohnDoe" not in path.read_bytes(), path
+
+
+def test_a_defect_that_one_person_meets_costs_nobody_else_his_scores(
+    trained, cohort, tmp_path, monkeypatch
+):
+    add = RegionAnalysis.add
+
+    def meet(self, case, *others):
+        if case.name == "toy_05":
+            raise ZeroDivisionError("John Doe")
+        add(self, case, *others)
+
+    monkeypatch.setattr(RegionAnalysis, "add", meet)
+
+    result = validate(trained, [cohort], tmp_path / "out", choices=PLAIN)
+
+    assert result.scored == ("toy/04",)
+    [(_, why)] = result.unscored
+    assert why.startswith("unexpected ZeroDivisionError in ")
+    assert "John" not in why
+
+
+def test_progress_reaches_its_end_and_says_who_was_scored_before(trained, cohort, tmp_path):
+    for told in ("", "2 scored before"):
+        heard = []
+        progress = SimpleNamespace(
+            stage=lambda name, total, heard=heard: heard.append((name, total)),
+            update=lambda done, note="", heard=heard: heard.append((done, note)),
+        )
+        validate(trained, [cohort], tmp_path / "out", choices=PLAIN, progress=progress)
+
+        rest = heard[heard.index(("score", 2)) + 1 :]
+        assert rest[-1][0] == 2
+        assert (told in [note for _, note in rest]) is True
+
+
+def test_evidence_may_be_deleted(trained, cohort, tmp_path, scored):
+    validate(trained, [cohort], tmp_path / "out", choices=PLAIN)
+    shutil.rmtree(tmp_path / "out" / EVIDENCE_FOLDER)
+    assert verify(tmp_path / "out").holds
+
+    validate(trained, [cohort], tmp_path / "out", choices=PLAIN)
+
+    assert scored == ["toy_04", "toy_05"] * 2
+
+
+def test_other_code_scores_everybody_again(trained, cohort, tmp_path, scored, monkeypatch):
+    validate(trained, [cohort], tmp_path / "out", choices=PLAIN)
+    monkeypatch.setattr(kept_evidence, "_hash_code", lambda: "another")
+
+    validate(trained, [cohort], tmp_path / "out", choices=PLAIN)
+
+    assert scored == ["toy_04", "toy_05"] * 2
 
 
 def change_target(dataset, out):

@@ -9,10 +9,10 @@ import pytest
 
 from medtranslate.cli.output import ExitCode
 from medtranslate.cli.summaries import show_cohort_validation
-from medtranslate.errors import GeometryError
+from medtranslate.errors import ConfigError, DatasetError, GeometryError, VolumeWriteError
 from medtranslate.inference.settings import InferenceChoices
 from medtranslate.workflows import evaluate as evaluate_module
-from medtranslate.workflows import score_cohort, scoring_plan
+from medtranslate.workflows import kept_evidence, score_cohort, scoring_plan
 from medtranslate.workflows import translate as translate_module
 from medtranslate.workflows import translate_cohort as module
 from medtranslate.workflows.distribution import distribute
@@ -102,6 +102,45 @@ def test_who_cannot_be_scored_there_is_told(place, trained, cohort, tmp_path, mo
         for path in (tmp_path / "out" / "status").iterdir()
     }
     assert states == {"toy_04": "done", "toy_05": "failed"}
+
+
+def test_a_cluster_is_not_started_for_nobody(trained, cohort, tmp_path, monkeypatch):
+    for _ in range(2):
+        validate_cohort(
+            trained, [cohort], tmp_path / "out", cluster="x", choices=ValidationChoices()
+        )
+        monkeypatch.setattr(score_cohort, "distribute", lambda *_, **__: pytest.fail("started"))
+
+
+def test_a_disk_that_is_full_ends_the_command_there_too(trained, cohort, tmp_path, monkeypatch):
+    def fill(path, _):
+        raise VolumeWriteError(f"{path}: no space left on device")
+
+    monkeypatch.setattr(kept_evidence, "write_bytes", fill)
+
+    with pytest.raises(VolumeWriteError, match="no space left"):
+        validate_cohort(
+            trained, [cohort], tmp_path / "out", cluster="x", choices=ValidationChoices()
+        )
+
+
+def test_a_worker_of_another_version_scores_nobody(trained, cohort, tmp_path, monkeypatch):
+    versions = iter([{"numpy": "1"}] * 2 + [{"numpy": "2"}] * 2)
+    monkeypatch.setattr(score_cohort, "describe_code", lambda: next(versions))
+
+    with pytest.raises(DatasetError, match="the worker has another numpy than this machine"):
+        validate_cohort(
+            trained, [cohort], tmp_path / "out", cluster="x", choices=ValidationChoices()
+        )
+
+
+def test_evidence_that_only_the_worker_has_is_told(trained, cohort, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept_evidence, "write_bytes", lambda *_: None)
+
+    with pytest.raises(ConfigError, match="is not here. Give an --out that every machine sees"):
+        validate_cohort(
+            trained, [cohort], tmp_path / "out", cluster="x", choices=ValidationChoices()
+        )
 
 
 def test_who_cannot_be_predicted_is_told_and_not_scored(trained, cohort, tmp_path):

@@ -9,7 +9,6 @@ from statistics import fmean
 import numpy as np
 
 from medtranslate.data.degradation import background_of
-from medtranslate.errors import MedTranslateError
 from medtranslate.metrics.lesions import (
     MIN_VOLUME_MM3,
     SHELL_MM,
@@ -31,7 +30,7 @@ from medtranslate.workflows.analyses.lesion_trials import (
     try_erasing,
     try_inserting,
 )
-from medtranslate.workflows.analyses.retranslation import Retranslation
+from medtranslate.workflows.analyses.retranslation import REFUSED, Retranslation
 from medtranslate.workflows.scored_case import ScoredCase
 
 RADII_MM = (6.0, 6.0, 4.0, 4.0, 2.5, 2.5)
@@ -86,7 +85,7 @@ class LesionAudit(AbstractAnalysis):
                 scene, translate, radii_mm=self._radii_mm, contrast=self._contrast
             )
             real = try_erasing(scene, translate)
-        except MedTranslateError as error:
+        except REFUSED as error:
             self._notes.append(f"{case.name}: the changed source was refused ({error}).")
             return
         placed = 0 if trial is None else len(trial.lesions)

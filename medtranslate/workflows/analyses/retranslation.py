@@ -12,6 +12,7 @@ import numpy as np
 
 from medtranslate.data.cases import Case
 from medtranslate.data.scans import Selector
+from medtranslate.errors import CheckpointError, DatasetError, GeometryError, VolumeReadError
 from medtranslate.io import read_volume, scan_suffix, write_volume
 from medtranslate.metrics.yardstick import Yardstick
 from medtranslate.volume import IntensityScale, Volume
@@ -19,6 +20,10 @@ from medtranslate.volume import IntensityScale, Volume
 if TYPE_CHECKING:
     # Scoring files must not wait for the deep-learning libraries that a translator needs.
     from medtranslate.workflows.prediction import Translator
+
+
+REFUSED = (CheckpointError, DatasetError, GeometryError, VolumeReadError)
+"""What a changed source may be refused with; anything else is no matter of the source."""
 
 
 @dataclass(frozen=True, eq=False)

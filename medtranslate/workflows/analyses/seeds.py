@@ -42,6 +42,8 @@ class SeedSpread(AbstractAnalysis):
         if len(seeds) < 2:
             return None
         people = {name: self._by_seed(board, name) for name in _MEASURES}
+        if not set.intersection(*(set(one) for one in people["psnr"].values())):
+            return None  # nobody was scored with every seed
         return Findings(
             section=Section(
                 title="Spread over seeds",

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from medtranslate.data.degradation import DEGRADATIONS, Degradation
-from medtranslate.errors import MedTranslateError
 from medtranslate.metrics.scoreboard import Scoreboard
 from medtranslate.metrics.scoring import average_slices, score_slices
 from medtranslate.metrics.statistics import Summary
@@ -19,7 +18,7 @@ from medtranslate.report.sections import Figure, Section, Table
 from medtranslate.report.tables import Cell, format_csv
 from medtranslate.report.wording import format_interval, format_value
 from medtranslate.workflows.analyses.base import AbstractAnalysis, Findings
-from medtranslate.workflows.analyses.retranslation import Retranslation
+from medtranslate.workflows.analyses.retranslation import REFUSED, Retranslation
 from medtranslate.workflows.scored_case import ScoredCase
 
 _MEASURES = ("psnr", "ssim")
@@ -63,7 +62,7 @@ class StressAnalysis(AbstractAnalysis):
                 damaged = degradation.apply(source, strength)
                 try:
                     prediction = self._model.translate(case.name, damaged, yardstick)
-                except MedTranslateError as error:
+                except REFUSED as error:
                     self._failures.append(
                         f"{case.name}, {degradation.name} {strength:g}: refused ({error}); it "
                         "counts in no mean."
