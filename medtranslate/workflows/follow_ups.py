@@ -86,6 +86,7 @@ def score_follow_ups(
         },
         facts={name: _describe_pair(pair) for name, pair in pairs.items()},
         files=files,
+        progress=progress,
     )
 
     def simulate(missing: Sequence[Case], num_before: int) -> Iterator[ScoredCase | UnscoredCase]:

@@ -31,6 +31,7 @@ from medtranslate.workflows.attempts import Failure, attempt
 from medtranslate.workflows.evaluate import AnyCase, Seen
 from medtranslate.workflows.evidence import Evidence
 from medtranslate.workflows.labels import find_label_names
+from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.scored_case import ScoredCase, UnscoredCase
 from medtranslate.workflows.scored_each import hide_files
 
@@ -133,6 +134,7 @@ def make_keeper(
     settings: Mapping[str, Any],
     facts: Mapping[str, Mapping[str, Any]],
     files: Mapping[str, Sequence[Path]],
+    progress: Progress,
 ) -> EvidenceKeeper | None:
     """What keeps evidence of these cases; None if an analysis does more than to look.
 
@@ -143,17 +145,17 @@ def make_keeper(
         settings: What the scores of all depend on, plain JSON data: model, rules, versions.
         facts: What those of a case depend on, by its name, plain JSON data.
         files: Files that do so too, beside those of the case itself.
+        progress: Told how far things are; every file is read.
     """
     if not all(analysis.is_kept for analysis in analyses):
         return None
-    keys = {
-        case.name: _hash_all(
-            case,
-            files.get(case.name, ()),
-            {**settings, "code": describe_code(), "facts": facts.get(case.name, {})},
-        )
-        for case in cases
-    }
+    keys, code = {}, describe_code()
+    progress.stage("look for what was scored before", len(cases))
+    for number, case in enumerate(cases):
+        progress.update(number, case.name)
+        everything = {**settings, "code": code, "facts": facts.get(case.name, {})}
+        keys[case.name] = _hash_all(case, files.get(case.name, ()), everything)
+    progress.update(len(cases))
     return EvidenceKeeper(out, keys, tuple(kind for one in analyses for kind in one.kinds))
 
 

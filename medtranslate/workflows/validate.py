@@ -217,6 +217,7 @@ def score_cases(
             settings=describe_scoring(translator, choices),
             facts={},
             files=files,
+            progress=progress,
         )
 
     def predict(missing: Sequence[Case], num_before: int) -> Iterator[ScoredCase | UnscoredCase]:

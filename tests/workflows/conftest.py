@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,6 +22,9 @@ from medtranslate.workflows.analyses.coverage import Coverage
 from medtranslate.workflows.analyses.risk_coverage import RiskCoverage
 from medtranslate.workflows.progress import NoProgress
 from medtranslate.workflows.train import train
+
+if TYPE_CHECKING:
+    from distributed import LocalCluster
 
 SHAPE = (22, 26, 18)
 OBLIQUE = np.array(
@@ -218,3 +221,17 @@ class StopsAt(NoProgress):
     def update(self, done, note=""):
         if self._training and done == self._step:
             raise KeyboardInterrupt
+
+
+@pytest.fixture
+def two_workers() -> Iterator[LocalCluster]:
+    """A scheduler and two worker processes on this machine."""
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        dashboard_address=None,
+        host="127.0.0.1",
+        scheduler_kwargs={"dashboard_address": ":0"},
+    ) as started:
+        yield started

@@ -36,26 +36,13 @@ def test_a_cluster_that_means_nothing_is_refused(cluster):
         list(distribute(double, [1], cluster=cluster))
 
 
-@pytest.fixture
-def cluster():
-    """A scheduler and two worker processes on this machine."""
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        host="127.0.0.1",
-        scheduler_kwargs={"dashboard_address": ":0"},
-    ) as started:
-        yield started
-
-
-def test_a_worker_killed_in_the_middle_costs_nothing(cluster):
+def test_a_worker_killed_in_the_middle_costs_nothing(two_workers):
     """Pauses of different lengths: jobs that every worker finds, and that take time."""
-    first = cluster.workers[0].pid
+    first = two_workers.workers[0].pid
     seen = []
 
     for number, result in distribute(time.sleep, [0.2 + n / 100 for n in range(12)],
-                                     cluster=cluster.scheduler_address):  # fmt: skip
+                                     cluster=two_workers.scheduler_address):  # fmt: skip
         if not seen:
             os.kill(first, signal.SIGKILL)
         seen.append((number, result))
@@ -63,10 +50,10 @@ def test_a_worker_killed_in_the_middle_costs_nothing(cluster):
     assert sorted(seen) == [(number, None) for number in range(12)]
 
 
-def test_a_case_that_kills_every_worker_is_told(cluster):
-    cluster.scheduler.allowed_failures = 0
+def test_a_case_that_kills_every_worker_is_told(two_workers):
+    two_workers.scheduler.allowed_failures = 0
 
-    results = dict(distribute(os._exit, [0], cluster=cluster.scheduler_address))
+    results = dict(distribute(os._exit, [0], cluster=two_workers.scheduler_address))
 
     assert "every worker process that tried it died" in results[0].why
 

@@ -216,20 +216,14 @@ class _Kills(NoProgress):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_worker_process_killed_in_the_middle_costs_nobody(foreseeing, dataset, tmp_path):
-    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+def test_a_worker_process_killed_in_the_middle_costs_nobody(
+    foreseeing, dataset, tmp_path, two_workers
+):
     here = simulate_cohort(foreseeing, [dataset], HALF_YEAR, tmp_path / "here")
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        host="127.0.0.1",
-        scheduler_kwargs={"dashboard_address": ":0"},
-    ) as cluster:
-        there = simulate_cohort(
-            foreseeing, [dataset], HALF_YEAR, tmp_path / "there",
-            cluster=cluster.scheduler_address, progress=_Kills(cluster.workers[0].pid),
-        )  # fmt: skip
+    there = simulate_cohort(
+        foreseeing, [dataset], HALF_YEAR, tmp_path / "there",
+        cluster=two_workers.scheduler_address, progress=_Kills(two_workers.workers[0].pid),
+    )  # fmt: skip
 
     assert there.failed == ()
     assert [person.rows for person in there.people] == [person.rows for person in here.people]

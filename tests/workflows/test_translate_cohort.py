@@ -104,20 +104,14 @@ class _Kills(NoProgress):
 
 
 @pytest.mark.slow
-def test_a_worker_process_killed_in_the_middle_costs_no_scan(trained, cohort, tmp_path):
-    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+def test_a_worker_process_killed_in_the_middle_costs_no_scan(
+    trained, cohort, tmp_path, two_workers
+):
     translate(trained, [cohort], tmp_path / "plain")
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        host="127.0.0.1",
-        scheduler_kwargs={"dashboard_address": ":0"},
-    ) as cluster:
-        result = translate_on_cluster(
-            ModelChoice(trained), [cohort], tmp_path / "many",
-            cluster=cluster.scheduler_address, progress=_Kills(cluster.workers[0].pid),
-        )  # fmt: skip
+    result = translate_on_cluster(
+        ModelChoice(trained), [cohort], tmp_path / "many",
+        cluster=two_workers.scheduler_address, progress=_Kills(two_workers.workers[0].pid),
+    )  # fmt: skip
 
     assert result.failed == ()
     check_same_scans(tmp_path / "plain", tmp_path / "many")

@@ -202,21 +202,13 @@ class _Kills(NoProgress):
 
 
 @pytest.mark.slow
-def test_a_worker_process_killed_while_scoring_costs_nobody(trained, cohort, tmp_path):
-    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+def test_a_worker_process_killed_while_scoring_costs_nobody(trained, cohort, tmp_path, two_workers):
     choices = ValidationChoices(protocols=())
     validate_cohort(trained, [cohort], tmp_path / "plain", choices=choices)
-    with distributed.LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        dashboard_address=None,
-        host="127.0.0.1",
-        scheduler_kwargs={"dashboard_address": ":0"},
-    ) as cluster:
-        result = validate_cohort(
-            trained, [cohort], tmp_path / "many", cluster=cluster.scheduler_address,
-            choices=choices, progress=_Kills(cluster.workers[0].pid),
-        )  # fmt: skip
+    result = validate_cohort(
+        trained, [cohort], tmp_path / "many", cluster=two_workers.scheduler_address,
+        choices=choices, progress=_Kills(two_workers.workers[0].pid),
+    )  # fmt: skip
 
     assert result.validation.unscored == ()
     for name in ("volumes.csv", "slices.csv", "regions.csv", "sharpness.csv"):
