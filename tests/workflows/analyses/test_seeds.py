@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from medtranslate.workflows.analyses.seeds import spread_of_means, spread_within_people
+from medtranslate.metrics.protocol import Protocol
+from medtranslate.metrics.scoreboard import Scoreboard, ScoredPrediction
+from medtranslate.metrics.scoring import MEASURES, CaseScores
+from medtranslate.workflows.analyses.seeds import (
+    SEED_KEY,
+    SeedSpread,
+    spread_of_means,
+    spread_within_people,
+)
 
 SCORES = {
     "0": {"a": 20.0, "b": 24.0, "c": 25.0},
@@ -32,3 +42,14 @@ def test_a_person_whom_one_seed_lacks_counts_nowhere():
     partly = {**SCORES, "2": {"a": 24.0, "b": 24.0}}
 
     assert spread_within_people(partly) == pytest.approx((4.0 / 2) ** 0.5)
+
+
+def test_where_nobody_was_scored_with_every_seed_nothing_is_said():
+    analysis, rows = SeedSpread(), []
+    for number, person in enumerate(("a", "b")):
+        case = SimpleNamespace(name=f"{person} seed {number}", context={SEED_KEY: str(number)})
+        analysis.add(case, None, {})
+        scores = CaseScores((), dict.fromkeys(MEASURES, 20.0 + number))
+        rows.append(ScoredPrediction(case.name, person, "model", scores))
+
+    assert analysis.finish(Scoreboard(tuple(rows), "model", False, Protocol())) is None
