@@ -13,10 +13,12 @@ from medtranslate.errors import ConfigError, DatasetError, VolumeWriteError
 from medtranslate.io import read_volume, write_volume
 from medtranslate.provenance import hash_volume
 from medtranslate.volume import Volume
-from medtranslate.workflows import kept_evidence
+from medtranslate.workflows import kept_evidence, scoring_plan
 from medtranslate.workflows import validate as validate_module
 from medtranslate.workflows.analyses.regions import RegionAnalysis
 from medtranslate.workflows.analyses.retranslation import Retranslation
+from medtranslate.workflows.analyses.stress import StressAnalysis
+from medtranslate.workflows.analyses.subgroups import Subgroups
 from medtranslate.workflows.kept_evidence import EVIDENCE_FOLDER
 from medtranslate.workflows.train import INPUTS_KEY
 from medtranslate.workflows.validate_cohort import validate_cohort
@@ -37,6 +39,18 @@ def contents(folder):
         for path in folder.iterdir()
         if path.is_file() and path.name != "manifest.json"
     }
+
+
+@pytest.fixture(autouse=True)
+def few_analyses(request, monkeypatch):
+    """All of them where what they gather is looked at, elsewhere those that other tests need."""
+
+    def choose(*, participants, audit, **_):
+        tried = [] if audit is None else [StressAnalysis(audit)]
+        return [Subgroups(participants), RegionAnalysis(), *tried]
+
+    if "choices" not in request.fixturenames:
+        monkeypatch.setattr(scoring_plan, "choose_analyses", choose)
 
 
 @pytest.fixture
