@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from medtranslate.manifest import read_manifest
-from medtranslate.workflows import scoring_plan
+from medtranslate.workflows import score_cohort, scoring_plan
 from medtranslate.workflows import train as train_module
 from medtranslate.workflows import translate_cohort as translate_cohort_module
 from medtranslate.workflows.bids_app import translate_participants
@@ -115,11 +115,10 @@ def test_scans_that_a_manifest_alone_lists_are_kept(call_translate, tmp_path):
 @pytest.fixture
 def in_this_process(monkeypatch):
     """The work of the cluster is done here."""
-    monkeypatch.setattr(
-        translate_cohort_module,
-        "distribute",
-        lambda job, items, *, cluster: distribute(job, items, cluster=None),
-    )
+    for place in (translate_cohort_module, score_cohort):
+        monkeypatch.setattr(
+            place, "distribute", lambda job, items, *, cluster: distribute(job, items, cluster=None)
+        )
 
 
 def test_scans_of_a_cluster_are_kept_and_signed(trained, cohort, tmp_path, in_this_process):

@@ -22,7 +22,7 @@ from medtranslate.workflows.kept_evidence import EvidenceKeeper
 from medtranslate.workflows.scored_case import ScoredCase
 
 PROTOCOL = Protocol(scale="sidecar", interval_resamples=100)
-SHAPE = (26, 24, 20)
+SHAPE = (24, 22, 9)
 CALIBRATION = Calibration(1e-9, {one: float(norm.ppf(0.5 + one / 2)) for one in LEVELS}, 3, 100)
 
 
@@ -38,7 +38,7 @@ def choose():
 def make_case(number, *, is_ct):
     rng = np.random.default_rng(number)
     body = np.zeros(SHAPE, dtype=bool)
-    body[3:23, 3:21, 2:18] = True
+    body[3:21, 3:19, 1:8] = True
     scale = CT_SCALE if is_ct else IntensityScale(0.0, 700.0)
     real = np.where(body, 0.4 + 0.1 * rng.random(SHAPE), 0.0)
     geometry = Geometry(SHAPE, np.diag([2.0, 2.0, 3.0, 1.0]))
@@ -64,7 +64,7 @@ def make_case(number, *, is_ct):
 
 @pytest.fixture(params=[False, True], ids=["mr", "ct"])
 def cases(request):
-    return [make_case(number, is_ct=request.param) for number in range(3)]
+    return [make_case(number, is_ct=request.param) for number in range(2)]
 
 
 def test_what_is_seen_of_a_case_changes_nothing_but_what_is_gathered(cases):
