@@ -46,7 +46,7 @@ def describe_file(path: Path) -> FileRecord:
 
 
 def describe_written(path: Path) -> FileRecord:
-    """As :func:`describe_file`, of a file that this process has just written and read back.
+    """As :func:`describe_file`, of a file that we have just written and read back.
 
     Of a scan with a sidecar the sidecar tells the hash of the voxels, which is not taken again.
     """

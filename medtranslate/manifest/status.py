@@ -46,7 +46,7 @@ def write_done(
         out: The folder that the job writes.
         case: Its name.
         record: What a later call needs to know of it, plain JSON data.
-        files: What this process has just written of it, in ``out``.
+        files: What we have just written of it, in ``out``.
 
     Raises:
         ConfigError: If there is no key to sign with.

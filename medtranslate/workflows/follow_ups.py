@@ -15,13 +15,11 @@ from medtranslate.data.visits import VisitPair
 from medtranslate.errors import DatasetError
 from medtranslate.io import read_volume
 from medtranslate.metrics.protocol import Protocol
-from medtranslate.metrics.rules import resolve_rules
 from medtranslate.networks.deformation import jacobian_determinant
 from medtranslate.pipeline import Pipeline
 from medtranslate.preprocess.native import Reference, native_mask, reference_on_source
 from medtranslate.preprocess.native_motion import carry_image
 from medtranslate.preprocess.preparation import Prepared, prepare
-from medtranslate.provenance import hash_file
 from medtranslate.report.details import EvaluationDetails
 from medtranslate.volume import Volume
 from medtranslate.workflows.analyses.base import AbstractAnalysis
@@ -35,6 +33,7 @@ from medtranslate.workflows.kept_evidence import go_on, make_keep, make_keeper
 from medtranslate.workflows.progress import Progress
 from medtranslate.workflows.scored_case import Followed, ScoredCase, UnscoredCase
 from medtranslate.workflows.scored_each import make_each
+from medtranslate.workflows.scoring_plan import choose_protocols, describe_rules
 from medtranslate.workflows.validate import Validation, find_scored
 from medtranslate.workflows.validation_choices import ValidationChoices
 
@@ -64,11 +63,12 @@ def score_follow_ups(
         command: For the report: how to make the scores again.
         progress: Told how far things are.
     """
-    asked = forecaster.pipeline.evaluation
-    protocols = asked.protocols if choices.protocols is None else choices.protocols
-    protocol = make_follow_up_protocol(forecaster.pipeline)
+    pipeline = forecaster.pipeline
+    protocol = make_follow_up_protocol(pipeline)
     analyses = choose_follow_up_analyses(
-        protocols, participants=participants, perceptual=choices.perceptual
+        choose_protocols(pipeline, choices),
+        participants=participants,
+        perceptual=choices.perceptual,
     )
     trend = has_trend(cases, pairs)
     files = {name: list(_list_earlier(pair)) for name, pair in pairs.items()}
@@ -77,12 +77,9 @@ def score_follow_ups(
         cases,
         analyses,
         settings={
+            **describe_rules(pipeline, choices, protocol),
             "model": forecaster.model.sha256,
-            "protocol": protocol.fingerprint,
-            "protocols": [rule.fingerprint for rule in resolve_rules(protocols)],
-            "perceptual": None if choices.perceptual is None else hash_file(choices.perceptual),
             "trend": trend,
-            "even_though_seen": choices.even_though_seen,
         },
         facts={name: _describe_pair(pair) for name, pair in pairs.items()},
         files=files,

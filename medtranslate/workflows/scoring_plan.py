@@ -42,7 +42,7 @@ def choose_scoring(
     """
     by_name = {case.name: case for case in cases}
     return choose_analyses(
-        protocols=_choose_protocols(translator, choices),
+        protocols=choose_protocols(translator.pipeline, choices),
         thorough=True,
         participants=participants,
         audit=retranslate_with(translator, by_name) if _is_audit(translator, choices) else None,
@@ -52,9 +52,9 @@ def choose_scoring(
     )
 
 
-def _choose_protocols(translator: Translator, choices: ValidationChoices) -> Sequence[str]:
-    asked = translator.pipeline.evaluation.protocols
-    return asked if choices.protocols is None else choices.protocols
+def choose_protocols(pipeline: Pipeline, choices: ValidationChoices) -> Sequence[str]:
+    """Names of the rules to score by beside the default one."""
+    return pipeline.evaluation.protocols if choices.protocols is None else choices.protocols
 
 
 def _is_audit(translator: Translator, choices: ValidationChoices) -> bool:
@@ -63,16 +63,27 @@ def _is_audit(translator: Translator, choices: ValidationChoices) -> bool:
 
 def describe_scoring(translator: Translator, choices: ValidationChoices) -> dict[str, Any]:
     """All that the scores of a case depend on beside its own files, plain JSON data."""
-    calibration, perceptual = translator.calibration, choices.perceptual
-    rules = resolve_rules(_choose_protocols(translator, choices))
+    calibration = translator.calibration
     return {
+        **describe_rules(translator.pipeline, choices, make_protocol(translator.pipeline)),
         "models": [one.model.sha256 for one in (translator, *translator.companions)],
         "calibration": None if calibration is None else calibration.to_json(),
-        "protocol": make_protocol(translator.pipeline).fingerprint,
-        "protocols": [rule.fingerprint for rule in rules],
         "audit": _is_audit(translator, choices),
-        "perceptual": None if perceptual is None else hash_file(perceptual),
         "inference": translator.inference.model_dump(mode="json"),
         "device": translator.processor.device.type,
+    }
+
+
+def describe_rules(
+    pipeline: Pipeline, choices: ValidationChoices, protocol: Protocol
+) -> dict[str, Any]:
+    """Of that what does not depend on the kind of model."""
+    perceptual = choices.perceptual
+    return {
+        "protocol": protocol.fingerprint,
+        "protocols": [
+            rule.fingerprint for rule in resolve_rules(choose_protocols(pipeline, choices))
+        ],
+        "perceptual": None if perceptual is None else hash_file(perceptual),
         "even_though_seen": choices.even_though_seen,
     }

@@ -196,10 +196,10 @@ def score_cases(
     progress = progress or NoProgress()
     choices = choices or ValidationChoices()
     protocol = make_protocol(translator.pipeline)
-    by_name = {case.name: case for case in cases}
-    downstream = (
-        make_downstream_task(translator, training, by_name, progress=progress) if training else None
-    )
+    downstream = None
+    if training:
+        by_name = {case.name: case for case in cases}
+        downstream = make_downstream_task(translator, training, by_name, progress=progress)
     analyses = choose_scoring(
         translator, choices, cases, participants=participants, downstream=downstream
     )
